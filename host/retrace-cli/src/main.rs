@@ -1,0 +1,2 @@
+//! The `retrace` command.
+fn main() {}
