@@ -34,7 +34,7 @@ check: ## the fast loop: format, lints, docs
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 deps: setup ## licences, banned crates and sources of the dependencies
-	cargo deny --offline --all-features check bans licenses sources
+	cargo deny --locked --all-features check bans licenses sources
 
 bench: build plugins ## benchmarks; NAME=analyze|plugin for one group
 	@tests/scripts/bench.sh $(NAME)
