@@ -1,1 +1,40 @@
-//! retrace-plugin-host.
+//! Loads distribution plugins, asks them within limits, and checks every answer.
+//!
+//! A plugin is a WebAssembly component for the world `plugin` of `wit/distro.wit`. [`PluginHost::load`] reads a folder of
+//! them; its other functions ask one plugin or all. Calls take microseconds and block the calling thread for at most the
+//! deadline of [`Limits`].
+//!
+//! Promises: a plugin has no files, network, clock, randomness or environment, because nothing but the contract's
+//! `logging` can be imported; no call outlives its deadline, its memory or its answer's size; a trap fails that call
+//! alone, for each call gets an instance of its own; what comes back is checked against the contract before it becomes
+//! a value of `retrace-types`, and one bad value drops the answer.
+//!
+//! Three layers of errors never mix: [`CallError`] is the plugin's answer about the caller's input, [`PluginFailure`] is
+//! the plugin's defect, the other variants of [`PluginError`] are the operator's business.
+//!
+//! Not here: fetching what the answers name (`retrace-mirror`), keys (the host only checks that their paths stay in the
+//! plugin's folder), installing and signing plugins. A component is compiled in this process: the checks before it bound
+//! what compiling can cost.
+
+mod answer;
+mod ask;
+mod bindings;
+mod cache;
+mod check;
+mod convert;
+mod engine;
+mod error;
+mod expand;
+mod host;
+mod limits;
+mod plugin;
+mod select;
+mod state;
+
+pub use answer::{Candidate, Claim, NamedPackage, Outcome, PackageRef, ReleaseEntry, ReleaseSource};
+pub use check::NotAPlugin;
+pub use error::{CallError, FailureKind, PluginError, PluginFailure, ReleaseError};
+pub use host::{HostOptions, PluginHost};
+pub use limits::Limits;
+pub use plugin::PluginInfo;
+pub use select::pick;
