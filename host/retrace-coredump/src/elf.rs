@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn program_headers_are_read_from_bytes_of_any_alignment() {
-        let mut bytes = vec![0; 1 + 2 * 56 + 10];
+        let mut bytes = [0; 1 + 2 * 56 + 10];
         bytes[1] = 4;
         bytes[1 + 56] = 1;
         let wide = Encoding { wide: true, big_endian: false };

@@ -12,7 +12,7 @@ pub struct CoreFacts {
     /// True for big endian (`ELFDATA2MSB`).
     pub big_endian: bool,
     /// The signal that ended the process (`NT_SIGINFO`, else the first thread's `NT_PRSTATUS`); none for a core
-    /// made by a debugger.
+    /// that a debugger made of a process in good health.
     pub signal: Option<Signal>,
     /// Process id (`NT_PRPSINFO`).
     pub pid: Option<u32>,

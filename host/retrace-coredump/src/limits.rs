@@ -5,12 +5,12 @@
 pub struct Limits {
     /// Most program headers of the core. Default 2^20: `vm.max_map_count` as distributions raise it.
     pub max_segments: usize,
-    /// Most notes looked at. Default 2^20: some 10 for each thread.
+    /// Most notes looked at. Default 2^19: the kernel writes 3 to 16 for each thread.
     pub max_notes: usize,
     /// Most bytes of one note's descriptor. Default 16 MiB: the most that the kernel lets `NT_FILE` grow to
     /// (`kernel.core_file_note_size_limit`).
     pub max_note_bytes: usize,
-    /// Most threads. Default 65,536.
+    /// Most threads. Default 32,768.
     pub max_threads: usize,
     /// Most mappings of files. Default 262,144.
     pub max_mappings: usize,
@@ -24,9 +24,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_segments: 1 << 20,
-            max_notes: 1 << 20,
+            max_notes: 1 << 19,
             max_note_bytes: 16 << 20,
-            max_threads: 1 << 16,
+            max_threads: 1 << 15,
             max_mappings: 1 << 18,
             max_modules: 4096,
             max_memory_bytes: 64 << 20,

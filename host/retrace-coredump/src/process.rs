@@ -72,6 +72,8 @@ const ARGUMENTS_BYTES: usize = 80;
 const COMMAND_BYTES: usize = 16;
 /// `siginfo_t` is padded to this size (`SI_MAX_SIZE`).
 const SIGINFO_BYTES: usize = 128;
+/// Stops a process and ends none: gdb's `gcore` finds it in the process that it attached to.
+const SIGSTOP: i32 = 19;
 /// The kernel's vector has some 25 entries (`AT_VECTOR_SIZE`).
 const MAX_AUXV_ENTRIES: usize = 256;
 
@@ -172,6 +174,7 @@ impl Reader<'_> {
             let number = process.threads.first().map(|thread| thread.signal).filter(|number| *number != 0);
             process.signal = number.map(|number| Signal { number, code: None, fault_address: None });
         }
+        process.signal = process.signal.filter(|signal| signal.number != SIGSTOP);
         process
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Segments {
     pub(crate) expected_size: u64,
 }
 
+/// The kernel and gdb write a single one.
+const MAX_NOTE_SEGMENTS: usize = 64;
 /// Bytes of the table read at once.
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -47,7 +49,7 @@ impl Segments {
             if block.is_empty() {
                 return Ok(segments);
             }
-            block.into_iter().for_each(|segment| segments.add(segment));
+            block.into_iter().for_each(|segment| segments.add(segment, remarks));
         }
     }
 
@@ -72,10 +74,11 @@ impl Segments {
         Ok(room.unwrap_or(0) / header.encoding.segment_bytes() as u64)
     }
 
-    fn add(&mut self, segment: Segment) {
+    fn add(&mut self, segment: Segment, remarks: &mut Remarks) {
         self.expect(segment.offset, segment.file_size);
         match segment.kind {
-            PT_NOTE => self.notes.push(segment),
+            PT_NOTE if self.notes.len() < MAX_NOTE_SEGMENTS => self.notes.push(segment),
+            PT_NOTE => remarks.add(format!("the core has more than {MAX_NOTE_SEGMENTS} segments of notes")),
             PT_LOAD => self.memory.push(Area {
                 address: segment.address,
                 size: segment.memory_size,
