@@ -1,1 +1,26 @@
-//! retrace-store.
+//! The only SQL and the only artifact store: what is mirrored, which package has which build-id, and the tasks.
+//!
+//! [`Store`] opens one folder: a SQLite database and an object store for artifacts. The task row is the queue entry: a
+//! worker holds a [`Lease`] on it, renews it, and finishes the task exactly once.
+//!
+//! Promises: metadata of a repository is replaced in one transaction, so that a reader sees the old index or the new one;
+//! a package is never forgotten because upstream dropped it; a lease that was taken over can neither change nor finish its
+//! task; artifacts are written whole or not at all.
+//!
+//! Not here: where packages come from (`retrace-mirror`), what a task does (`retrace-worker`).
+
+mod artifacts;
+mod error;
+mod index;
+mod lookup;
+mod repositories;
+mod rows;
+mod store;
+mod tasks;
+
+pub use error::StoreError;
+pub use index::NewPackage;
+pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};
+pub use repositories::{NewRepository, Repository, RepositoryKey};
+pub use store::Store;
+pub use tasks::{Lease, MAX_ATTEMPTS, NewTask, Outcome, Task};

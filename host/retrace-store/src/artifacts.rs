@@ -1,0 +1,134 @@
+//! Artifacts: packages by their content, results by task.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart, path::Path as ObjectPath};
+use retrace_types::{Sha256, TaskId};
+use sha2::{Digest as _, Sha256 as Hasher};
+use tokio::io::AsyncReadExt as _;
+
+use crate::{Store, StoreError};
+
+/// Bytes written at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+impl Store {
+    /// Copies a package file into the store, under its digest, and returns its path there. A file that is there already
+    /// is not written again.
+    ///
+    /// # Errors
+    /// [`StoreError::DigestMismatch`] if the file has another digest; nothing is kept then.
+    pub async fn put_package_file(&self, path: &Path, sha256: &Sha256) -> Result<PathBuf, StoreError> {
+        let stored = self.package_path(sha256)?;
+        if tokio::fs::try_exists(&stored).await.unwrap_or(false) {
+            return Ok(stored);
+        }
+        let unreadable = |source| StoreError::File { path: path.to_owned(), source };
+        let name = package_name(sha256);
+        let failed = |source| StoreError::Artifact { action: "write", name: name.to_string(), source };
+        let mut file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+        let upload = self.artifacts.put_multipart(&name).await.map_err(failed)?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES * 8);
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let length = file.read(&mut buffer).await.map_err(unreadable)?;
+            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+            hasher.update(chunk);
+            upload.wait_for_capacity(2).await.map_err(failed)?;
+            upload.write(chunk);
+        }
+        if Sha256::from_bytes(hasher.finalize().into()) != *sha256 {
+            upload.abort().await.map_err(failed)?;
+            return Err(StoreError::DigestMismatch { path: path.to_owned(), expected: *sha256 });
+        }
+        upload.finish().await.map_err(failed)?;
+        Ok(stored)
+    }
+
+    /// Where a package with this digest lies, if it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Artifact`] if the store has no local folder.
+    pub fn package_path(&self, sha256: &Sha256) -> Result<PathBuf, StoreError> {
+        let name = package_name(sha256);
+        let failed = |source| StoreError::Artifact { action: "locate", name: name.to_string(), source };
+        self.artifacts.path_to_filesystem(&name).map_err(failed)
+    }
+
+    /// Stores one result of a task: `backtrace`, `backtrace.json`, `log`. An older one of this name is replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::Artifact`].
+    pub async fn put_task_result(&self, task: TaskId, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        let name = task_result_name(task, name);
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(content));
+        let put = self.artifacts.put(&name, payload).await;
+        put.map(|_| ()).map_err(|source| StoreError::Artifact { action: "write", name: name.to_string(), source })
+    }
+
+    /// One result of a task; none if the task has no such result.
+    ///
+    /// # Errors
+    /// [`StoreError::Artifact`].
+    pub async fn task_result(&self, task: TaskId, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let name = task_result_name(task, name);
+        let failed = |source| StoreError::Artifact { action: "read", name: name.to_string(), source };
+        match self.artifacts.get(&name).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+}
+
+fn package_name(sha256: &Sha256) -> ObjectPath {
+    let digest = sha256.to_string();
+    let first = digest.get(..2).unwrap_or_default();
+    ObjectPath::from_iter(["packages", first, &digest])
+}
+
+/// Parts are escaped by the object store: a name never leaves the task's folder.
+fn task_result_name(task: TaskId, name: &str) -> ObjectPath {
+    ObjectPath::from_iter(["tasks", &task.to_string(), name])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[tokio::test]
+    async fn a_package_is_stored_under_its_digest_and_checked_on_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).await.unwrap();
+        let file = dir.path().join("package");
+        std::fs::write(&file, b"").unwrap();
+        let digest: Sha256 = EMPTY.parse().unwrap();
+        let stored = store.put_package_file(&file, &digest).await.unwrap();
+        assert!(stored.is_file());
+
+        std::fs::write(&file, b"other").unwrap();
+        let wrong = Sha256::from_bytes([7; 32]);
+        let error = store.put_package_file(&file, &wrong).await.unwrap_err();
+        assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error}");
+        assert!(!store.package_path(&wrong).unwrap().exists());
+    }
+
+    #[tokio::test]
+    async fn results_are_replaced_whole_and_stay_in_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).await.unwrap();
+        let task = TaskId::try_from(123_456_789).unwrap();
+        assert_eq!(store.task_result(task, "log").await.unwrap(), None);
+        for text in ["first", "second"] {
+            store.put_task_result(task, "log", text.as_bytes()).await.unwrap();
+            assert_eq!(store.task_result(task, "log").await.unwrap().unwrap(), text);
+        }
+        store.put_task_result(task, "../../escape", b"x").await.unwrap();
+        assert!(!dir.path().join("artifacts/escape").exists());
+        assert_eq!(store.task_result(task, "../../escape").await.unwrap().unwrap(), "x");
+    }
+}

@@ -1,0 +1,185 @@
+//! The index as its users see it: filled, asked, replaced.
+
+use retrace_types::{MemberBuildId, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy};
+
+use super::*;
+use crate::{NewPackage, NewRepository};
+
+fn scope() -> Scope {
+    Scope { release: "fedora-40".parse().unwrap(), architecture: Architecture::X86_64 }
+}
+
+fn build_id(n: u32) -> BuildId {
+    let mut bytes = [0x5a; 20];
+    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    BuildId::from_bytes(&bytes).unwrap()
+}
+
+fn member(n: u32, role: Role, path: Option<&str>) -> MemberBuildId {
+    MemberBuildId { build_id: build_id(n), role, path: path.map(ToOwned::to_owned) }
+}
+
+fn package(name: &str, version: &str, build_ids: Vec<MemberBuildId>) -> NewPackage {
+    NewPackage {
+        id: PackageId {
+            name: name.into(),
+            epoch: None,
+            version: version.into(),
+            release: Some("1".into()),
+            arch: "x86_64".into(),
+        },
+        kind: PackageKind::Binary,
+        format: PackageFormat::Rpm,
+        location: format!("{name}-{version}.rpm"),
+        size_bytes: Some(7),
+        sha256: Some(Sha256::from_bytes([3; 32])),
+        source: Some(format!("{name}-src")),
+        exact_depends: vec![("dep".into(), "1-1".into())],
+        build_ids,
+        complete: true,
+    }
+}
+
+async fn filled(packages: &[NewPackage], paths: &[(String, String)]) -> (tempfile::TempDir, Store, RepositoryKey) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let new = NewRepository {
+        release: scope().release,
+        architecture: scope().architecture,
+        spec: RepositorySpec {
+            id: "releases".into(),
+            title: "Releases".into(),
+            layout: RepositoryLayout::RpmMd,
+            content: RepositoryContent::Packages,
+            mirrors: vec!["/srv".into()],
+            signatures: SignaturePolicy { metadata: true, packages: true },
+            keys: Vec::new(),
+            config: Vec::new(),
+        },
+        keys_armored: "keys".into(),
+    };
+    let key = store.register_repository(&new).await.unwrap();
+    assert_eq!(store.register_repository(&new).await.unwrap(), key, "registering twice gives the same row");
+    store.replace_metadata(key, "r1", packages, paths).await.unwrap();
+    (dir, store, key)
+}
+
+#[tokio::test]
+async fn build_ids_lead_to_packages_with_role_and_path() {
+    let packages = [
+        package("bash", "5", vec![member(1, Role::Executable, Some("/usr/bin/bash"))]),
+        package("bash-debuginfo", "5", vec![member(1, Role::Debuginfo, None), member(2, Role::Debuginfo, None)]),
+    ];
+    let (_dir, store, _) = filled(&packages, &[]).await;
+    let found = store.find_build_ids(Some(&scope()), &[build_id(1), build_id(9)]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let providers: Vec<_> =
+        found[&build_id(1)].iter().map(|p| (p.package.id.name.as_str(), p.role, p.path.as_deref())).collect();
+    assert_eq!(
+        providers,
+        [("bash", Role::Executable, Some("/usr/bin/bash")), ("bash-debuginfo", Role::Debuginfo, None)]
+    );
+    let other = Scope { release: "fedora-41".parse().unwrap(), ..scope() };
+    assert!(store.find_build_ids(Some(&other), &[build_id(1)]).await.unwrap().is_empty());
+    let counts = store.releases_of_build_ids(&[build_id(1), build_id(2), build_id(9)]).await.unwrap();
+    assert_eq!(counts, [(scope().release, Architecture::X86_64, 2)]);
+}
+
+#[tokio::test]
+async fn a_package_row_survives_the_round_trip() {
+    let new = package("bash", "5", Vec::new());
+    let (_dir, store, key) = filled(std::slice::from_ref(&new), &[]).await;
+    let [found] = store.find_packages(&scope(), "bash").await.unwrap().try_into().unwrap();
+    assert_eq!(found.repository, key);
+    assert_eq!((&found.id, &found.kind, &found.location), (&new.id, &new.kind, &new.location));
+    assert_eq!((found.size_bytes, found.sha256, &found.source), (new.size_bytes, new.sha256, &new.source));
+    assert_eq!(found.exact_depends, new.exact_depends);
+    assert_eq!(found.local, None);
+
+    let signature = SignatureState::Package { fingerprint: "AB".into() };
+    let digest = Sha256::from_bytes([3; 32]);
+    store.record_local_copy(found.key, &digest, 7, &signature).await.unwrap();
+    let [found] = store.find_by_source(&scope(), "bash-src").await.unwrap().try_into().unwrap();
+    assert_eq!(found.local, Some(LocalCopy { sha256: digest, size_bytes: 7, signature }));
+}
+
+#[tokio::test]
+async fn packages_that_upstream_dropped_stay() {
+    let (_dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
+    let new = package("bash", "6", vec![member(2, Role::Executable, None)]);
+    store.replace_metadata(key, "r2", &[new], &[]).await.unwrap();
+    assert_eq!(store.find_packages(&scope(), "bash").await.unwrap().len(), 2);
+    assert_eq!(store.find_build_ids(None, &[build_id(1), build_id(2)]).await.unwrap().len(), 2);
+    assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r2"));
+}
+
+#[tokio::test]
+async fn a_replaced_file_loses_what_was_learned_from_the_old_one() {
+    let mut new = package("bash", "5", Vec::new());
+    new.complete = false;
+    let (_dir, store, key) = filled(std::slice::from_ref(&new), &[]).await;
+    let [found] = store.unscanned_packages(&scope()).await.unwrap().try_into().unwrap();
+    store.add_build_ids(found.key, &[member(1, Role::Executable, Some("/usr/bin/bash"))]).await.unwrap();
+    store.record_local_copy(found.key, &Sha256::from_bytes([3; 32]), 7, &SignatureState::Off).await.unwrap();
+    assert!(store.unscanned_packages(&scope()).await.unwrap().is_empty());
+
+    // The same file again: the scan is kept.
+    store.replace_metadata(key, "r2", std::slice::from_ref(&new), &[]).await.unwrap();
+    assert!(store.unscanned_packages(&scope()).await.unwrap().is_empty());
+    assert_eq!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
+
+    new.sha256 = Some(Sha256::from_bytes([4; 32]));
+    store.replace_metadata(key, "r3", &[new], &[]).await.unwrap();
+    assert!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().is_empty());
+    let [found] = store.unscanned_packages(&scope()).await.unwrap().try_into().unwrap();
+    assert_eq!(found.local, None);
+}
+
+#[tokio::test]
+async fn paths_are_found_under_both_names_of_a_merged_usr() {
+    let paths = [("/lib/x86_64-linux-gnu/libc.so.6".to_owned(), "libc6".to_owned())];
+    let (_dir, store, _) =
+        filled(&[package("libc6", "1", Vec::new()), package("libc6", "2", Vec::new())], &paths).await;
+    for path in ["/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libc.so.6"] {
+        assert_eq!(store.find_path(&scope(), path).await.unwrap().len(), 2, "{path}");
+    }
+    assert!(store.find_path(&scope(), "/opt/lib/libc.so.6").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_sees_the_old_index_until_the_new_one_is_whole() {
+    let (dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
+    // Two packages at one location: the second insert breaks the transaction.
+    let clash = [package("bash", "6", Vec::new()), package("bash", "6", Vec::new())];
+    let mut broken = clash.to_vec();
+    broken[1].id.name = "other".into();
+    let result = store.replace_metadata(key, "r2", &broken, &[]).await;
+    // One statement updates one row twice: whichever way the engine sees it, there is one row and one revision.
+    let revision = store.repository(key).await.unwrap().revision;
+    assert_eq!(revision.as_deref(), Some(if result.is_ok() { "r2" } else { "r1" }));
+
+    let mut transaction = store.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("DELETE FROM build_ids").execute(&mut *transaction).await.unwrap();
+    let reader = Store::open(dir.path()).await.unwrap();
+    assert_eq!(reader.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
+    drop(transaction);
+    assert_eq!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn many_build_ids_are_asked_in_one_go() {
+    let members = (0..50_000).map(|n| member(n, Role::Executable, None)).collect();
+    let (_dir, store, _) = filled(&[package("many", "1", members)], &[]).await;
+    let wanted: Vec<_> = (0..60_000).map(build_id).collect();
+    assert_eq!(store.find_build_ids(Some(&scope()), &wanted).await.unwrap().len(), 50_000);
+}
+
+#[test]
+fn only_merged_folders_have_two_names() {
+    let aliases = |path| usr_merge_aliases(path).into_iter().skip(1).collect::<Vec<_>>();
+    assert_eq!(aliases("/usr/bin/x"), ["/bin/x"]);
+    assert_eq!(aliases("/lib64/x"), ["/usr/lib64/x"]);
+    assert!(aliases("/usr/share/x").is_empty());
+    assert!(aliases("/opt/x").is_empty());
+    assert!(aliases("relative").is_empty());
+}
