@@ -96,7 +96,7 @@ pub struct Decompressed {
 }
 
 /// Decompresses a core into `output`, which is emptied first; blocks of zeros become holes. The format is told by the
-/// first bytes. Memory does not depend on the sizes.
+/// first bytes. Memory does not depend on the sizes; the cursor of `output` is not moved.
 ///
 /// # Errors
 /// [`CoreError::NotCompressed`], [`CoreError::Decompress`], [`CoreError::TooLarge`], [`CoreError::Write`], or

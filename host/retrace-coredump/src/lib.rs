@@ -6,6 +6,19 @@
 //! is believed; memory and bytes read do not depend on the size of the core, which is read by offsets and never
 //! whole; a truncated core gives the facts that are left. What is missing is said: [`NoBuildId`] for a module,
 //! [`CoreFacts::truncation`] and [`CoreFacts::remarks`] for the rest.
+//!
+//! ```no_run
+//! let core = std::fs::File::open("core")?;
+//! let facts = retrace_coredump::read_facts(&core, &retrace_coredump::Limits::default())?;
+//! for module in &facts.modules {
+//!     match &module.build_id {
+//!         Ok(build_id) => println!("{} {build_id}", module.path),
+//!         Err(reason) => println!("{}: no build-id: {reason}", module.path),
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Not here: unwinding stacks, finding the files of the modules, dumps of a kernel (recognised and refused).
 
 mod decompress;

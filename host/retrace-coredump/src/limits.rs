@@ -1,6 +1,6 @@
 /// Bounds of [`read_facts`](crate::read_facts). What goes beyond one is left out with a remark.
 ///
-/// The defaults hold every process that a default kernel can run and keep the reader below about 100 MiB.
+/// With the defaults a usual core takes some MiB of memory, and the most hostile one below 200 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most program headers of the core. Default 2^20: `vm.max_map_count` as distributions raise it.

@@ -86,6 +86,8 @@ impl fmt::Display for Part {
 const MAX_PROGRAM_HEADERS: usize = 256;
 /// Notes beyond this size are not looked at; those of a file have some hundred bytes.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
+/// The smallest page of the supported machines.
+const FIRST_PAGE_BYTES: usize = 4096;
 /// The name that gdb and `/proc/PID/maps` give to the vdso.
 const VDSO_PATH: &str = "[vdso]";
 
@@ -229,8 +231,15 @@ impl Elf {
     }
 
     fn build_id(self, image: &Image<'_>) -> Result<BuildId, NoBuildId> {
+        let segments = match self.segments {
+            Ok(segments) => segments,
+            Err(reason @ NoBuildId::Unreadable { .. }) => {
+                return build_id_of_first_page(image, self.encoding).ok_or(reason);
+            }
+            Err(reason) => return Err(reason),
+        };
         let mut reason = NoBuildId::NoNote;
-        for segment in self.segments?.iter().filter(|segment| segment.kind == PT_NOTE) {
+        for segment in segments.iter().filter(|segment| segment.kind == PT_NOTE) {
             match build_id_of_notes(image, self.encoding, segment) {
                 Ok(build_id) => return Ok(build_id),
                 Err(NoBuildId::NoNote) => {}
@@ -239,6 +248,19 @@ impl Elf {
         }
         Err(reason)
     }
+}
+
+/// Finds the note by its header alone. Linkers put it into the first page, where it stays when a later tool moves the
+/// program headers to a page that is not dumped.
+fn build_id_of_first_page(image: &Image<'_>, encoding: Encoding) -> Option<BuildId> {
+    let page = image.read(Part::ElfHeader, 0, FIRST_PAGE_BYTES).ok()?;
+    (0..page.len()).step_by(4).find_map(|at| {
+        let note = page.get(at..)?;
+        let header = (encoding.u32(note, 0)?, encoding.u32(note, 8)?, note.get(12..16)?);
+        let size = usize::try_from(encoding.u32(note, 4)?).ok()?;
+        let id = note.get(16..size.checked_add(16)?)?;
+        (header == (4, NT_GNU_BUILD_ID, b"GNU\0")).then(|| BuildId::from_bytes(id).ok()).flatten()
+    })
 }
 
 fn build_id_of_notes(image: &Image<'_>, encoding: Encoding, segment: &Segment) -> Result<BuildId, NoBuildId> {

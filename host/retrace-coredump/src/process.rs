@@ -42,13 +42,12 @@ impl Process {
         for segment in segments {
             let mut notes = Notes::new(source, encoding, segment.offset, segment.file_size, segment.align);
             while let Some(note) = notes.next()? {
-                left = left.saturating_sub(1);
                 if left == 0 {
-                    reader
-                        .remarks
-                        .add(format!("the core has more than {} notes: the rest was left out", limits.max_notes));
+                    let limit = limits.max_notes;
+                    reader.remarks.add(format!("the core has more than {limit} notes: the rest was left out"));
                     return Ok(reader.finish());
                 }
+                left -= 1;
                 reader.note(&note)?;
             }
         }

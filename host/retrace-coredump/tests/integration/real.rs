@@ -35,6 +35,9 @@ int main(int argc, char **argv) {
         fclose(fopen("ready", "w"));
         for (;;) pause();
     }
+#ifdef RESERVE_BYTES
+    mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+#endif
     volatile int *nowhere = (int *)0xdead0000;
     *nowhere = 1;
     return 0;
@@ -59,14 +62,21 @@ fn program(flags: &str) -> Option<TempDir> {
     Some(dir)
 }
 
+/// Without a C library, so that no 32-bit one is needed.
+const SOURCE_32: &str = "void _start(void) { *(volatile int *)0xdead0000 = 1; }";
+
 /// Runs the program until it dies and gives the core that the kernel wrote.
 fn crash(dir: &Path, filter: Option<&str>) -> PathBuf {
+    try_crash(dir, filter).expect("the kernel wrote a core")
+}
+
+fn try_crash(dir: &Path, filter: Option<&str>) -> Option<PathBuf> {
     let filter = filter.map(|filter| format!("echo {filter} > /proc/self/coredump_filter &&")).unwrap_or_default();
     sh(dir, &format!("ulimit -c unlimited && {filter} exec ./crash with arguments"));
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut cores =
         entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core")));
-    cores.next().expect("the kernel wrote a core")
+    cores.next()
 }
 
 fn facts(core: &Path) -> CoreFacts {
@@ -156,6 +166,37 @@ fn the_core_of_a_crashed_process_is_read_as_elfutils_and_gdb_read_it() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn the_core_of_a_32_bit_process_is_read() {
+    let Some(dir) = program("") else { return };
+    fs::write(dir.path().join("crash.c"), SOURCE_32).unwrap();
+    let flags = "-g -m32 -O1 -nostdlib -static -ffreestanding -fno-pic -Wl,--build-id";
+    sh_ok(dir.path(), &format!("gcc {flags} -o crash crash.c"));
+    let Some(path) = try_crash(dir.path(), None) else {
+        eprintln!("skipped: the kernel runs no 32-bit programs");
+        return;
+    };
+    let facts = facts(&path);
+    assert_eq!((facts.architecture.as_str(), facts.wide), ("i686", false));
+    let signal = facts.signal.unwrap();
+    assert_eq!((signal.name().as_str(), signal.code, signal.fault_address), ("SIGSEGV", Some(1), Some(0xdead_0000)));
+    assert_eq!(facts.arguments.as_deref(), Some("./crash with arguments"));
+    assert_eq!(facts.pid, Some(facts.threads[0].tid));
+    assert_eq!(own_modules(&facts), elfutils_modules(dir.path(), &path));
+    assert!(facts.modules.iter().any(|module| module.path.ends_with("/crash") && module.build_id.is_ok()));
+    let names = "eip esp eax ebx ecx edx esi edi ebp eflags cs ss ds es fs gs";
+    let threads = gdb_registers(dir.path(), &path, names);
+    assert_eq!(threads.len(), 1);
+    for (tid, registers) in threads {
+        let thread = facts.threads.iter().find(|thread| thread.tid == tid).unwrap();
+        assert_eq!(registers.len(), names.split(' ').count());
+        for (name, value) in registers {
+            assert_eq!(thread.registers.get(&name), Some(value), "{name}");
+        }
+    }
+}
+
+#[test]
 fn cores_of_static_and_fixed_programs_are_read() {
     for flags in ["-static", "-no-pie", "-static-pie", "-Wl,-z,noseparate-code"] {
         let Some(dir) = program(flags) else { return };
@@ -166,6 +207,16 @@ fn cores_of_static_and_fixed_programs_are_read() {
         assert_eq!(facts.link_map.is_empty(), flags == "-static", "{flags}");
         assert!(facts.modules.iter().all(|module| module.load_bias.is_some()), "{flags}");
     }
+}
+
+#[test]
+fn of_a_core_of_4_gib_less_than_a_mib_is_read() {
+    let Some(dir) = program("-DRESERVE_BYTES=4294967296") else { return };
+    let path = crash(dir.path(), None);
+    assert!(fs::metadata(&path).unwrap().len() > 4 << 30);
+    let facts = facts(&path);
+    assert_eq!(facts.truncation, None);
+    assert_eq!(own_modules(&facts), elfutils_modules(dir.path(), &path));
 }
 
 #[test]

@@ -205,6 +205,16 @@ fn program_headers_outside_the_first_page_are_followed_through_the_mappings() {
 }
 
 #[test]
+fn the_build_id_of_the_first_page_is_found_without_program_headers() {
+    for machine in MACHINES {
+        let page = first_page(*machine, 0, Some(PAGE), &build_id_note(*machine, &[7; 20]));
+        let facts = facts(&Sample::new(*machine).map_elf(0x10_0000, "/bolt", &page));
+        assert_eq!(build_id(&facts, "/bolt"), Ok("07".repeat(20)), "{}", machine.architecture);
+        assert_eq!(module(&facts, "/bolt").load_bias, None);
+    }
+}
+
+#[test]
 fn a_library_loaded_twice_is_two_modules_and_a_deleted_one_keeps_its_path() {
     let m = Machine::x86_64();
     let sample = Sample::new(m)
