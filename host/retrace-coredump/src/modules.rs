@@ -86,6 +86,11 @@ impl fmt::Display for Part {
 const MAX_PROGRAM_HEADERS: usize = 256;
 /// Notes beyond this size are not looked at; those of a file have some hundred bytes.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
+/// The parts of a module are looked for in so many mappings; a file has some 5 and seldom more than 10. Without such a
+/// bound, a file of 100,000 mappings would be searched 100,000 times.
+const MAX_MODULE_MAPPINGS: usize = 64;
+/// How many mappings of the same part of a file are tried.
+const MAX_TRIES: usize = 4;
 /// The smallest page of the supported machines.
 const FIRST_PAGE_BYTES: usize = 4096;
 /// The name that gdb and `/proc/PID/maps` give to the vdso.
@@ -123,7 +128,7 @@ pub(crate) fn find(
 /// The module that the first of these mappings of one file belongs to, if it is one, and how many of them are its.
 fn first_module(memory: &Memory<'_>, path: &str, mappings: &[&FileMapping]) -> (Option<Module>, usize) {
     let Some(first) = mappings.first() else { return (None, 0) };
-    let image = Image { memory, mappings };
+    let image = Image { memory, mappings: mappings.get(..MAX_MODULE_MAPPINGS).unwrap_or(mappings) };
     let elf = Elf::read(&image);
     let length = match elf.as_ref().ok().and_then(|elf| elf.end(first)) {
         Some(end) => mappings.iter().take_while(|mapping| mapping.start < end).count(),
@@ -174,13 +179,14 @@ impl Image<'_> {
     /// of them may be dumped and the other not.
     fn read(&self, part: Part, offset: u64, length: usize) -> Result<Vec<u8>, NoBuildId> {
         let mut missing = Missing::NotMapped;
-        for mapping in self.mappings {
-            let Some(skip) = offset.checked_sub(mapping.file_offset) else { continue };
-            if skip < mapping.end - mapping.start {
-                match self.memory.read(mapping.start.saturating_add(skip), length) {
-                    Ok(bytes) => return Ok(bytes),
-                    Err(reason) => missing = reason,
-                }
+        let address = |mapping: &&FileMapping| {
+            let skip = offset.checked_sub(mapping.file_offset)?;
+            (skip < mapping.end - mapping.start).then(|| mapping.start.saturating_add(skip))
+        };
+        for address in self.mappings.iter().filter_map(address).take(MAX_TRIES) {
+            match self.memory.read(address, length) {
+                Ok(bytes) => return Ok(bytes),
+                Err(reason) => missing = reason,
             }
         }
         Err(NoBuildId::Unreadable { part, missing })

@@ -204,6 +204,24 @@ fn modules_without_bound_are_cut_at_the_limits() {
 }
 
 #[test]
+fn one_file_of_very_many_mappings_takes_no_longer() {
+    let m = Machine::x86_64();
+    let count = 200_000_u64;
+    let offsets: [fn(u64) -> u64; 3] = [|_| 0, |index| 1_000_000 - index, |index| index % 2];
+    for offset in offsets {
+        let note = (0..count).fold(m.out().word(count).word(PAGE), |note, index| {
+            note.word(0x1000_0000 + index * 2 * PAGE).word(0x1000_0000 + (index * 2 + 1) * PAGE).word(offset(index))
+        });
+        let note = note.raw(&b"/a\0".repeat(200_000)).bytes;
+        let sample = Sample::new(m).map(0x1000_0000, RX, 800_000, &[], None);
+        let core = sample.build_with_notes(&m.out().note(b"CORE", 0x4649_4c45, &note).bytes);
+        let facts = read(&core).unwrap();
+        assert_eq!(facts.mappings.len(), 200_000);
+        assert!(facts.modules.len() <= Limits::default().max_modules);
+    }
+}
+
+#[test]
 fn the_loaders_list_may_be_a_cycle_or_lead_astray() {
     let m = Machine::x86_64();
     let page = first_page(m, 0, None, &[]);
