@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use liblzma::{bufread::XzDecoder, stream::Stream};
 use lz4_flex::frame::FrameDecoder;
 
-use crate::{CoreError, ReadAt, source::Source};
+use crate::CoreError;
 
 /// Formats that cores are compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +57,10 @@ impl fmt::Display for Compression {
 /// Longest magic number.
 const MAGIC_BYTES: usize = 6;
 
-/// Format that the file is compressed with, told by its first bytes; none if by no known one.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn is_compressed(file: &impl ReadAt) -> Result<Option<Compression>, CoreError> {
-    let start = Source::new(file)?.bytes("the first bytes", 0, MAGIC_BYTES)?;
-    Ok(Compression::detect(&start))
+/// Whether a file that starts with these bytes is compressed in a format that [`decompress`] knows. 6 bytes suffice.
+#[must_use]
+pub fn is_compressed(start: &[u8]) -> bool {
+    Compression::detect(start).is_some()
 }
 
 /// Bounds of [`decompress`].

@@ -56,7 +56,7 @@ fn every_format_is_unpacked_into_a_sparse_file() {
         sh_ok(dir.path(), &format!("{program} -c < core > packed; {program} -c < core > second; cat second >> packed"));
         let packed = fs::read(dir.path().join("packed")).unwrap();
         let second = fs::read(dir.path().join("second")).unwrap().len();
-        assert_eq!(is_compressed(&packed).unwrap(), Some(compression));
+        assert_eq!((is_compressed(&packed), Compression::detect(&packed)), (true, Some(compression)));
         // What was in the file before must go.
         fs::write(dir.path().join("out"), vec![0xff; 40 << 20]).unwrap();
 
@@ -127,7 +127,7 @@ fn other_data_is_refused() {
     let limits = DecompressLimits::default();
     for bytes in [&b""[..], b"\x1f", b"plain text", b"\x7fELF\x02\x01\x01"] {
         assert!(matches!(unpack(dir.path(), bytes, &limits).0, Err(CoreError::NotCompressed)), "{bytes:?}");
-        assert_eq!(is_compressed(&bytes).unwrap(), None);
+        assert!(!is_compressed(bytes));
     }
     struct Broken;
     impl Read for Broken {
