@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs what the build, the tests and the demo need and the machine lacks: Debian packages (by sudo when you are
+# not root) and the Rust target of the plugins. Does nothing, quickly, when all is there.
+set -euo pipefail
+
+# package and what needs it
+packages() {
+    sed -e 's/ *#.*//' -e '/^ *$/d' <<'END'
+build-essential     # C compiler and make: some crates bring C code; the crash programs of the fixtures
+pkg-config          # build scripts of crates
+ca-certificates     # downloads of crates
+curl                # the demo of the HTTP service
+git                 # cargo deny, versions
+gdb                 # makes the backtraces
+bubblewrap          # the sandbox of gdb; roots of the fixtures
+util-linux          # flock, prlimit
+gnupg               # throw-away keys of the fixture repositories
+dpkg-dev            # dpkg-architecture, dpkg-deb: .deb fixtures
+apt-utils           # apt-ftparchive: the Debian repository of the fixtures
+rpm                 # rpmbuild, rpmsign: .rpm fixtures
+rpm2cpio            # unpacks .rpm without installing it
+cpio                # the same
+createrepo-c        # repositories of .rpm
+debugedit           # find-debuginfo: debuginfo packages
+dwz                 # compressed debug information, a fixture
+elfutils            # eu-readelf, eu-unstrip: tests compare with them
+binutils            # objcopy, strip, readelf
+xz-utils            # compressed cores and packages
+zstd                # the same
+lz4                 # the same
+bzip2               # the same
+gzip                # the same
+python3             # fixture generators
+procps              # ps, for tests of process groups
+END
+}
+
+mapfile -t wanted < <(packages)
+installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null | sed -n 's/^ii //p')
+missing=()
+for package in "${wanted[@]}"; do
+    package=${package%% *}
+    grep -qxF "$package" <<<"$installed" || missing+=("$package")
+done
+
+as_root=()
+if [[ ${#missing[@]} -gt 0 ]]; then
+    if [[ $(id -u) -ne 0 ]]; then
+        command -v sudo >/dev/null || {
+            printf 'setup: not root and no sudo; as root run:\n  apt-get install -y --no-install-recommends %s\n' "${missing[*]}" >&2
+            exit 1
+        }
+        as_root=(sudo)
+    fi
+    printf 'setup: installing %s\n' "${missing[*]}"
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1; }
+    install=(install -y --no-install-recommends "${missing[@]}")
+    # The lists may be missing or stale: read them only then.
+    apt "${install[@]}" || { apt update && apt "${install[@]}"; } || {
+        cat "$log" >&2
+        printf 'setup: apt-get failed; the lines above say why. As root, try:\n  apt-get update && apt-get install %s\n' "${missing[*]}" >&2
+        exit 1
+    }
+else
+    printf 'setup: Debian packages: all %d there\n' "${#wanted[@]}"
+fi
+
+cd "$(dirname "$0")/../.."
+target=wasm32-wasip2
+if command -v rustup >/dev/null; then
+    if [[ -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
+        printf 'setup: Rust target %s: there\n' "$target"
+    else
+        printf 'setup: installing the Rust target %s\n' "$target"
+        rustup target add "$target"
+    fi
+elif command -v rustc >/dev/null && [[ -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
+    printf 'setup: Rust target %s: there (without rustup)\n' "$target"
+else
+    printf 'setup: no rustup; install Rust as https://rustup.rs says, then run this again\n' >&2
+    exit 1
+fi
