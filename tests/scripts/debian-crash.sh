@@ -40,7 +40,7 @@ unpack_roots() {
 
 # Runs the program and, once its threads compute, ends it with SIGSEGV. The core is WORK/crash/core*.
 crash() {
-    local command=(/usr/bin/gm convert -size 700x700 plasma:fractal -median 12 -negate null:)
+    local command=(/usr/bin/gm convert -size 600x600 plasma:fractal -median 12 -negate null:)
     rm -rf "$WORK/crash"
     mkdir -p "$WORK/crash"
     python3 "$SOURCES/crash_when_busy.py" "$1" "$WORK/crash" "$WORK/root" "${command[@]}"
@@ -82,14 +82,16 @@ make_core() {
 }
 
 make_repository() {
-    local repo=$WORK/done/repo dist=dists/$CODENAME deb name
+    local repo=$WORK/done/repo dist=dists/$CODENAME deb name folder
     local index=$dist/main/binary-$ARCH
     mkdir -p "$repo/$index"
     for deb in "${PROGRAM_DEBS[@]}" "${DEBUG_DEBS[@]}"; do
         name=${deb##*/}
-        mkdir -p "$repo/pool/main/${name:0:1}/${name%%_*}"
-        # The pool of a real archive leaves out the epoch.
-        ln "$deb" "$repo/pool/main/${name:0:1}/${name%%_*}/$(sed 's/_[0-9]*%3a/_/' <<<"$name")"
+        folder=$repo/pool/main/${name:0:1}/${name%%_*}
+        mkdir -p "$folder"
+        # File names in the pool of a real archive leave out the epoch.
+        [[ $name != *%3a* ]] || name=${name%%_*}_${name#*%3a}
+        ln "$deb" "$folder/$name"
     done
     cd "$repo"
     apt-ftparchive -q=2 packages pool >"$index/Packages"
@@ -132,7 +134,7 @@ make_repository
 cp -L "$WORK/root/etc/os-release" "$WORK/done/os-release"
 printf '/usr/bin/gm\n' >"$WORK/done/executable"
 for deb in "${PROGRAM_DEBS[@]}"; do
-    [[ ${deb##*/} == graphicsmagick_* ]] && dpkg-deb -W --showformat='${Package}-${Version}\n' "$deb" >"$WORK/done/package"
+    [[ ${deb##*/} != graphicsmagick_* ]] || printf 'graphicsmagick-%s\n' "$(dpkg-deb -f "$deb" Version)" >"$WORK/done/package"
 done
 printf '%s\n' "$CODENAME" >"$WORK/done/codename"
 finish

@@ -11,9 +11,8 @@ umask 022
 
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CHECKOUT=$(cd "$SCRIPTS/../.." && pwd)
-SOURCES=$CHECKOUT/tests/fixtures
 # shellcheck disable=SC2034 # used by the scripts that source this file
-MULTIARCH=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || echo "$(uname -m)-linux-gnu")
+SOURCES=$CHECKOUT/tests/fixtures
 ARCH=$(dpkg --print-architecture)
 
 # Seconds since 1970 of everything that carries a date: two runs make the same bytes.
@@ -159,7 +158,7 @@ merge_usr() {
 # make_key FOLDER NAME: a throw-away OpenPGP key in FOLDER/gpg; FOLDER/NAME.asc is its public half.
 make_key() {
     local home=$1/gpg-$2
-    mkdir -p -m 700 "$home"
+    mkdir -m 700 "$home"
     quietly "$1/gpg.log" gpg --homedir "$home" --batch --passphrase '' \
         --quick-gen-key "Retrace Fixture $2 <$2@example.invalid>" rsa3072 sign never
     gpg --homedir "$home" --batch -q --armor --export "$2@example.invalid" >"$1/$2.asc"

@@ -121,7 +121,7 @@ make_repositories() {
     ln "$done"/debuginfo/glibc-*.rpm "$done/no-debuginfo/"
     index "$done/no-debuginfo" key
     stop_agents "$WORK/gpg-key" "$WORK/gpg-wrong-key"
-    say "repositories: $(cd "$done" && printf '%s ' */ | tr -d /)"
+    say "repositories: $(cd "$done" && printf "%s\n" */repodata | sed s,/repodata,, | xargs)"
 }
 
 # The machine that crashes: the packages' own files, and the cache of the dynamic linker that an installation makes.
@@ -166,7 +166,7 @@ crash_all() {
     crash crashd-throw crashd-2.0-1.fc40 /usr/sbin/crashd throw
     local kind
     for kind in segv abort overflow; do crash "will-crash-$kind" will-crash-1.0-1.fc40 /usr/bin/will-crash "$kind"; done
-    say "cores: $(cd "$WORK/done/cores" && printf '%s ' *)"
+    say "cores: $(cd "$WORK/done/cores" && printf "%s\n" * | xargs)"
 }
 
 build_all
