@@ -104,19 +104,20 @@ pub(crate) fn find(
     limit: usize,
     remarks: &mut Remarks,
 ) -> Vec<Module> {
+    // A file that was deleted and the one that replaced it are two files: ` (deleted)` tells them apart.
     let mut by_path = BTreeMap::<&str, Vec<&FileMapping>>::new();
     for mapping in mappings {
-        by_path.entry(mapping.file_path()).or_default().push(mapping);
+        by_path.entry(&mapping.path).or_default().push(mapping);
     }
     let mut modules: Vec<Module> = vdso.and_then(|address| vdso_module(memory, address)).into_iter().collect();
-    for (path, mappings) in by_path {
+    'files: for mappings in by_path.values() {
         let mut rest = mappings.as_slice();
-        while !rest.is_empty() {
-            let (module, length) = first_module(memory, path, rest);
+        while let Some(first) = rest.first() {
+            let (module, length) = first_module(memory, first, rest);
             rest = rest.get(length.max(1)..).unwrap_or_default();
             if module.is_some() && modules.len() >= limit {
                 remarks.add(format!("the process has more than {limit} modules: the rest was left out"));
-                break;
+                break 'files;
             }
             modules.extend(module);
         }
@@ -125,19 +126,19 @@ pub(crate) fn find(
     modules
 }
 
-/// The module that the first of these mappings of one file belongs to, if it is one, and how many of them are its.
-fn first_module(memory: &Memory<'_>, path: &str, mappings: &[&FileMapping]) -> (Option<Module>, usize) {
-    let Some(first) = mappings.first() else { return (None, 0) };
-    let image = Image { memory, mappings: mappings.get(..MAX_MODULE_MAPPINGS).unwrap_or(mappings) };
+/// The module that starts with the first of these mappings of one file, if it is one, and how many of them are its.
+fn first_module(memory: &Memory<'_>, first: &FileMapping, mappings: &[&FileMapping]) -> (Option<Module>, usize) {
+    let near = mappings.get(..MAX_MODULE_MAPPINGS).unwrap_or(mappings);
+    let image = Image { memory, mappings: near.get(..one_loading(near)).unwrap_or(near) };
     let elf = Elf::read(&image);
     let length = match elf.as_ref().ok().and_then(|elf| elf.end(first)) {
         Some(end) => mappings.iter().take_while(|mapping| mapping.start < end).count(),
-        None => 1 + mappings.windows(2).take_while(|pair| matches!(pair, [a, b] if follows(a, b))).count(),
+        None => one_loading(mappings),
     };
     let own = mappings.get(..length).unwrap_or(mappings);
     let holds_code = elf.is_ok() || own.iter().any(|mapping| memory.is_executable(mapping.start));
     let module = holds_code.then(|| Module {
-        path: path.to_owned(),
+        path: first.file_path().to_owned(),
         start: first.start,
         end: own.last().map_or(first.end, |last| last.end),
         kind: ModuleKind::File,
@@ -147,10 +148,11 @@ fn first_module(memory: &Memory<'_>, path: &str, mappings: &[&FileMapping]) -> (
     (module, length)
 }
 
-/// Whether two neighbouring mappings of a file without readable headers may come from one loading of it: the
-/// segments of a file are mapped in the order of their offsets.
-fn follows(first: &FileMapping, second: &FileMapping) -> bool {
-    first.file_offset <= second.file_offset
+/// How many of these mappings of one file may come from loading it once: its segments are mapped in the order of their
+/// offsets, so a smaller offset is that of the next loading.
+fn one_loading(mappings: &[&FileMapping]) -> usize {
+    let in_order = |pair: &&[&FileMapping]| matches!(pair, [a, b] if a.file_offset <= b.file_offset);
+    mappings.len().min(1 + mappings.windows(2).take_while(in_order).count())
 }
 
 fn vdso_module(memory: &Memory<'_>, address: u64) -> Option<Module> {
@@ -175,13 +177,14 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// `length` bytes at `offset` of the file. Where two mappings hold them, as neighbours that share a page do, one
+    /// `length` bytes at `offset` of the file, all from one mapping. Where two mappings hold them, as neighbours that share a page do, one
     /// of them may be dumped and the other not.
     fn read(&self, part: Part, offset: u64, length: usize) -> Result<Vec<u8>, NoBuildId> {
         let mut missing = Missing::NotMapped;
         let address = |mapping: &&FileMapping| {
             let skip = offset.checked_sub(mapping.file_offset)?;
-            (skip < mapping.end - mapping.start).then(|| mapping.start.saturating_add(skip))
+            let end = skip.checked_add(length as u64)?;
+            (end <= mapping.end - mapping.start).then(|| mapping.start.saturating_add(skip))
         };
         for address in self.mappings.iter().filter_map(address).take(MAX_TRIES) {
             match self.memory.read(address, length) {

@@ -28,7 +28,7 @@ fn sample(machine: Machine) -> Sample {
 fn read(core: &impl ReadAt) -> Result<CoreFacts, CoreError> {
     let start = Instant::now();
     let result = read_facts(core, &Limits::default());
-    assert!(start.elapsed().as_secs_f32() < 2.0, "took {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs_f32() < 5.0, "took {:?}", start.elapsed());
     result
 }
 

@@ -239,6 +239,27 @@ fn a_library_loaded_twice_is_two_modules_and_a_deleted_one_keeps_its_path() {
     );
 }
 
+/// What one loading lacks must not be taken from another: they may be of different files.
+#[test]
+fn a_build_id_is_never_taken_from_another_loading() {
+    let m = Machine::x86_64();
+    let page = elf(m, &[2; 20]);
+    let facts = facts(
+        &Sample::new(m)
+            .map_elf(0x10_0000, "/replaced (deleted)", &[])
+            .map_elf(0x20_0000, "/replaced", &page)
+            .map_elf(0x30_0000, "/twice", &[])
+            .map_elf(0x40_0000, "/twice", &page),
+    );
+    let not_dumped = Err(NoBuildId::Unreadable { part: Part::ElfHeader, missing: Missing::NotDumped });
+    let found = Ok("02".repeat(20).parse().unwrap());
+    let got: Vec<_> = facts.modules.iter().map(|m| (m.path.as_str(), m.build_id.clone())).collect();
+    assert_eq!(
+        got,
+        [("/replaced", not_dumped.clone()), ("/replaced", found.clone()), ("/twice", not_dumped), ("/twice", found),]
+    );
+}
+
 #[test]
 fn a_program_at_a_fixed_address_has_no_bias() {
     for machine in MACHINES {
