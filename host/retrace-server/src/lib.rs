@@ -1,1 +1,26 @@
-//! retrace-server.
+//! Takes crashes by HTTP, byte for byte as the clients of retrace-server speak it.
+//!
+//! [`router`] is the service, [`serve`] puts it on a listener. `POST /create` spools an archive, unpacks it within limits and
+//! puts the task into the queue; the other routes read the store. Order of checks, status codes and header names are the
+//! predecessor's, because its clients are still in use.
+//!
+//! Promises: the server runs no plugin and spawns no program; a task is acknowledged only when everything that it needs is on
+//! disk; an upload is drained before an error is answered, since clients lose the answer otherwise; every size, count and
+//! wait is bounded.
+//!
+//! Not here: what happens to a task (`retrace-worker`), where packages come from (`retrace-mirror`).
+
+mod archive;
+mod checkpackage;
+mod create;
+mod error;
+mod password;
+mod routes;
+mod serve;
+mod spool;
+mod state;
+
+pub use error::ApiError;
+pub use routes::router;
+pub use serve::serve;
+pub use state::{AppState, ServerOptions};

@@ -1,0 +1,121 @@
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use retrace_store::StoreError;
+
+use crate::archive::ArchiveError;
+
+/// What a client can be told. One variant for each thing that a client can react to.
+///
+/// The texts hold no `%`: an old client prints the body of a 500 or 507 as a format string.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The scheme is not https.
+    #[error("You must use HTTPS")]
+    HttpsRequired,
+    /// Too many tasks are unfinished.
+    #[error("Retrace server is fully loaded at the moment")]
+    Busy,
+    /// `/create` takes POST alone.
+    #[error("You must use POST method")]
+    NotPost,
+    /// The type of the archive is not one that is offered.
+    #[error("Specified archive format is not supported; /settings lists those that are")]
+    UnsupportedFormat,
+    /// There is no usable `Content-Length`.
+    #[error("You need to set Content-Length header properly")]
+    LengthRequired,
+    /// The upload is too large.
+    #[error("Specified archive is too large: the limit is {limit_mib} MiB")]
+    ArchiveTooLarge {
+        /// The limit.
+        limit_mib: u64,
+    },
+    /// `X-CoreFileDirectory` is not offered.
+    #[error("X-CoreFileDirectory has been disabled")]
+    ExternalDirectory,
+    /// `X-Task-Type` is no number.
+    #[error("X-Task-Type is not a number")]
+    InvalidTaskType,
+    /// Types 3 and 4 need a person on the server.
+    #[error("Interactive tasks are disabled")]
+    Interactive,
+    /// The upload would fill the disk.
+    #[error("There is not enough free space on the server")]
+    NoSpace,
+    /// The client stopped sending.
+    #[error("The upload stopped before its end")]
+    UploadStopped,
+    /// The archive breaks a rule.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A file that the type of task needs is not in the archive.
+    #[error("Required file \"{0}\" is missing from the archive")]
+    MissingFile(&'static str),
+    /// `/checkpackage` lacks a header, or it is not well-formed.
+    #[error("{0} is missing or not well-formed")]
+    InvalidHeader(&'static str),
+    /// No such task.
+    #[error("There is no such task")]
+    NoSuchTask,
+    /// The password is missing or wrong.
+    #[error("Invalid password")]
+    WrongPassword,
+    /// The task has no backtrace, or not yet. Clients compare the text.
+    #[error("There is no backtrace for the specified task")]
+    NoBacktrace,
+    /// The task has no log yet.
+    #[error("There is no log for the specified task")]
+    NoLog,
+    /// The task has no exploitability rating.
+    #[error("There is no exploitability data for the specified task")]
+    NoExploitable,
+    /// No such page.
+    #[error("There is no such page")]
+    NoSuchPage,
+    /// The store failed. The cause goes to the log, never to the client.
+    #[error("Internal server error")]
+    Store(#[from] StoreError),
+    /// The disk or the system failed. The cause goes to the log, never to the client.
+    #[error("Internal server error")]
+    Io(#[from] std::io::Error),
+}
+
+impl ApiError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidTaskType => StatusCode::BAD_REQUEST,
+            Self::HttpsRequired
+            | Self::ExternalDirectory
+            | Self::MissingFile(_)
+            | Self::InvalidHeader(_)
+            | Self::WrongPassword => StatusCode::FORBIDDEN,
+            Self::NoSuchTask | Self::NoBacktrace | Self::NoLog | Self::NoExploitable | Self::NoSuchPage => {
+                StatusCode::NOT_FOUND
+            }
+            Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UploadStopped => StatusCode::REQUEST_TIMEOUT,
+            Self::Interactive => StatusCode::CONFLICT,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
+            Self::ArchiveTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Archive(error) => error.status(),
+            Self::Store(_) | Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Store(cause) => tracing::error!(error = ?cause, "request failed: {cause}"),
+            Self::Io(cause) => tracing::error!(error = ?cause, "request failed: {cause}"),
+            other => tracing::debug!("request refused: {other}"),
+        }
+        // One plain-text sentence without a newline, as old clients expect.
+        (self.status(), [(header::CONTENT_TYPE, "text/plain")], self.to_string()).into_response()
+    }
+}

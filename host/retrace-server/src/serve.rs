@@ -1,0 +1,95 @@
+//! Connections: accepted within a limit, served with time-outs, let finish at the end.
+
+use std::{io, sync::Arc, time::Duration};
+
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{AppState, create, router};
+
+/// Largest request head; more is answered with 431.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long connections may take to finish once the server is told to stop.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
+
+/// Uploads that began longer ago than this and never ended are removed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(6 * 3600);
+
+/// How often to look for abandoned uploads.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Pause after accepting failed, as it does when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves on a listener until `shutdown` is ready; requests under way are finished, for at most 30 s.
+///
+/// # Errors
+/// None once it runs: a connection that fails is its own loss. Errors of the listener are retried.
+pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let mut connections = http1::Builder::new();
+    connections.timer(TokioTimer::new()).header_read_timeout(state.options.idle_timeout).max_buf_size(MAX_HEAD_BYTES);
+    let places = Arc::new(Semaphore::new(state.options.max_connections));
+    let cleanup = tokio::spawn(remove_abandoned(state.clone()));
+    let service = TowerToHyperService::new(router(state));
+    let graceful = GracefulShutdown::new();
+
+    tokio::pin!(shutdown);
+    loop {
+        let (stream, place) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &places) => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let connection = graceful.watch(connections.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    cleanup.abort();
+    if tokio::time::timeout(SHUTDOWN_TIME, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    Ok(())
+}
+
+/// A connection and its place among those served at once.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+/// Removes uploads that a killed server left behind, at the start and from time to time.
+async fn remove_abandoned(state: AppState) {
+    let mut ticks = tokio::time::interval(CLEANUP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        match state.store.abandoned_uploads(ABANDONED_AFTER).await {
+            Ok(ids) => {
+                for id in ids {
+                    create::remove_upload(&state.store, id, &state.store.task_dir(id)).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for abandoned uploads"),
+        }
+    }
+}
