@@ -13,20 +13,9 @@
 #   wrong-version/     as base/, without the versions that crashed: the same file names, other build-ids
 #   no-debuginfo/      as debuginfo/, without that of will-crash and crashd
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-begin rpm "${1:-}" "${BASH_SOURCE[0]}" "$SOURCES"/{rpm,will-crash,crashd}/*
-need apt-get bwrap cpio createrepo_c debugedit find-debuginfo dpkg-deb g++ gpg make python3 rpm2cpio rpmbuild rpmsign
-
-export HOME=$WORK/home # rpm reads ~/.rpmmacros
-mkdir -p "$HOME"
-cp "$SOURCES/rpm/macros" "$HOME/.rpmmacros"
-
-# build FOLDER ARGUMENT...: rpmbuild with a tree of its own; the packages end up in FOLDER/RPMS.
-build() {
-    local top=$1
-    shift
-    mkdir -p "$top"/{BUILD,BUILDROOT,RPMS,SOURCES,SPECS,SRPMS}
-    quietly "$top/log" rpmbuild --define "_topdir $top" -bb "$@"
-}
+begin rpm "${1:-}" "${BASH_SOURCE[0]}" "$SCRIPTS/rpm.sh" "$SOURCES"/{rpm,will-crash,crashd}/*
+source "$SCRIPTS/rpm.sh"
+need apt-get dpkg-deb python3
 
 # Debian's C and C++ libraries with the folders of Fedora.
 repackage() {
@@ -46,14 +35,13 @@ repackage() {
 # three, so that a mix-up of versions shows in the line numbers.
 crash_program() {
     local name=$1 version=$2 tree=$WORK/sources/$1-$2 top=$WORK/build/$1-$2
-    mkdir -p "$tree" "$top/SOURCES"
+    mkdir -p "$tree"
     cp "$SOURCES/$name"/* "$tree/"
     case $version in
     *.0) sed -i '/@LATER@/d' "$tree"/*.c* ;;
     *) sed -i '/@LATER@/{h;G;G;G}' "$tree"/*.c* ;;
     esac
-    tar -C "$WORK/sources" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 \
-        -czf "$top/SOURCES/$name-$version.tar.gz" "$name-$version"
+    source_archive "$WORK/sources" "$name-$version" "$top"
     build "$top" --define "fixture_version $version" "$tree/$name.spec"
 }
 
@@ -73,19 +61,6 @@ build_all() {
         esac
     done
     say "$(find "$WORK/unsigned" -name '*.rpm' | wc -l) packages built"
-}
-
-# sign KEY PACKAGE...
-sign() {
-    local key=$1
-    shift
-    quietly "$WORK/sign.log" rpmsign --define "_gpg_name $key@example.invalid" --define "_gpg_path $WORK/gpg-$key" --addsign "$@"
-}
-
-# index FOLDER [KEY]: metadata, signed when a key is given.
-index() {
-    quietly "$WORK/createrepo.log" createrepo_c --quiet --workers 2 "$1"
-    [[ $# -lt 2 ]] || gpg --homedir "$WORK/gpg-$2" --batch --yes -q --armor --detach-sign "$1/repodata/repomd.xml"
 }
 
 make_repositories() {
@@ -124,42 +99,6 @@ make_repositories() {
     say "repositories: $(cd "$done" && printf "%s\n" */repodata | sed s,/repodata,, | xargs)"
 }
 
-# The machine that crashes: the packages' own files, and the cache of the dynamic linker that an installation makes.
-unpack_root() {
-    local package
-    mkdir -p "$WORK/root"
-    for package in "$WORK"/unsigned/base/{filesystem,glibc,libgcc,libstdc++,will-crash,will-crash-libs,crashd,crashd-libs}-[0-9]*.rpm; do
-        case ${package##*/} in *-1.1-* | *-2.1-*) continue ;; esac
-        (cd "$WORK/root" && rpm2cpio "$package" | cpio -idm --quiet --no-absolute-filenames)
-    done
-    chmod -R u+rwX "$WORK/root"
-    quietly "$WORK/ldconfig.log" "$(PATH=$PATH:/sbin:/usr/sbin command -v ldconfig)" -r "$WORK/root"
-}
-
-# crash NAME PACKAGE PROGRAM ARGUMENT...
-crash() {
-    local folder=$WORK/crash/$1 result=$WORK/done/cores/$1 package=$2 cores
-    shift 2
-    mkdir -p "$folder" "$result"
-    if kernel_writes_cores; then
-        (ulimit -c unlimited && in_root "$WORK/root" "$folder" -- "$@") >"$folder/log" 2>&1 || true
-    else
-        # The kernel sends cores elsewhere: gdb, inside the sandbox's process tree, writes one at the fault.
-        (
-            IN_ROOT_PREFIX=(gdb -nx -batch -iex 'set debuginfod enabled off' -iex 'set auto-load off'
-                -iex 'set auto-solib-add off' -iex 'set follow-fork-mode child' -ex run -ex "generate-core-file $folder/core" --args)
-            in_root "$WORK/root" "$folder" -- "$@"
-        ) >"$folder/log" 2>&1 || true
-    fi
-    cores=("$folder"/core*)
-    [[ -s ${cores[0]} ]] || fail "$* left no core; see $folder/log" \
-        "fix: let the kernel write cores: sysctl -w kernel.core_pattern=core (as root)"
-    mv "${cores[0]}" "$result/core"
-    cp -L "$WORK/root/usr/lib/os-release" "$result/os-release"
-    printf '%s\n' "$1" >"$result/executable"
-    printf '%s\n' "$package" >"$result/package"
-}
-
 crash_all() {
     require_cores
     crash crashd-null crashd-2.0-1.fc40 /usr/sbin/crashd null
@@ -171,6 +110,6 @@ crash_all() {
 
 build_all
 make_repositories
-unpack_root
+unpack_root "$WORK"/unsigned/base/{filesystem,glibc,libgcc,libstdc++,will-crash-1.0,will-crash-libs-1.0,crashd-2.0,crashd-libs-2.0}-[0-9]*.rpm
 crash_all
 finish
