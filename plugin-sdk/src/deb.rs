@@ -40,7 +40,11 @@ pub fn parse(name: &str) -> Option<PackageId> {
 pub fn format(package: &PackageId) -> Option<String> {
     let revision = package.release.as_ref().map(|revision| format!("-{revision}")).unwrap_or_default();
     let stem = format!("{}_{}{revision}", package.name, package.version);
-    Some(if package.kind == PackageKind::Source { format!("{stem}.dsc") } else { format!("{stem}_{}.deb", package.arch) })
+    Some(if package.kind == PackageKind::Source {
+        format!("{stem}.dsc")
+    } else {
+        format!("{stem}_{}.deb", package.arch)
+    })
 }
 
 fn package(name: &str, version: &str, arch: &str, kind: PackageKind) -> Option<PackageId> {
@@ -106,7 +110,14 @@ mod tests {
         for (name, want) in cases {
             let got = parse(name);
             let got = got.as_ref().map(|id| {
-                (id.name.as_str(), id.epoch, id.version.as_str(), id.release.as_deref(), id.arch.as_str(), id.kind.clone())
+                (
+                    id.name.as_str(),
+                    id.epoch,
+                    id.version.as_str(),
+                    id.release.as_deref(),
+                    id.arch.as_str(),
+                    id.kind.clone(),
+                )
             });
             assert_eq!(got, want, "name: {name:?}");
         }

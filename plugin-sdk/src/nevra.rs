@@ -10,9 +10,33 @@ const MAX_BYTES: usize = 512;
 /// Architectures that end the name of an RPM package. Source: rpm's `rpmrc`, without machines that no served
 /// distribution has.
 const ARCHITECTURES: [&str; 27] = [
-    "noarch", "x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4", "aarch64", "i386", "i486", "i586", "i686", "athlon",
-    "armv5tel", "armv6hl", "armv7l", "armv7hl", "armv7hnl", "ia64", "loongarch64", "mips64el", "ppc", "ppc64",
-    "ppc64le", "ppc64p7", "riscv64", "s390", "s390x", "sparc64",
+    "noarch",
+    "x86_64",
+    "x86_64_v2",
+    "x86_64_v3",
+    "x86_64_v4",
+    "aarch64",
+    "i386",
+    "i486",
+    "i586",
+    "i686",
+    "athlon",
+    "armv5tel",
+    "armv6hl",
+    "armv7l",
+    "armv7hl",
+    "armv7hnl",
+    "ia64",
+    "loongarch64",
+    "mips64el",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "ppc64p7",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc64",
 ];
 
 /// Reads a NEVRA or the name of an RPM file. The epoch may stand before the version or before the name.
@@ -111,7 +135,10 @@ mod tests {
                 Some(("glibc-debugsource", None, "2.39", "2.fc40", "s390x", PackageKind::DebugSource)),
             ),
             ("bash-5.2.26-3.fc40.src.rpm", Some(("bash", None, "5.2.26", "3.fc40", "src", PackageKind::Source))),
-            ("bash-5.2~rc1^git1-0.1.fc40.noarch", Some(("bash", None, "5.2~rc1^git1", "0.1.fc40", "noarch", PackageKind::Binary))),
+            (
+                "bash-5.2~rc1^git1-0.1.fc40.noarch",
+                Some(("bash", None, "5.2~rc1^git1", "0.1.fc40", "noarch", PackageKind::Binary)),
+            ),
             ("bash-5.2.26-3.fc40", None), // no architecture
             ("bash-3.fc40.x86_64", None), // no version
             ("1:bash-2:5-3.fc40.x86_64", None),

@@ -16,7 +16,8 @@ impl<'a> ReleaseLine<'a> {
         let line = text.trim_start().split(['\n', '\r']).next()?.trim();
         let (name, rest) = line.split_once(" release ")?;
         let (version, rest) = rest.trim_start().split_once(char::is_whitespace).unwrap_or((rest.trim_start(), ""));
-        let codename = rest.trim().strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(inner, _)| inner.trim());
+        let codename =
+            rest.trim().strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(inner, _)| inner.trim());
         let name = name.trim();
         let found = !name.is_empty() && !version.is_empty();
         found.then_some(Self { name, version, codename: codename.filter(|inner| !inner.is_empty()) })

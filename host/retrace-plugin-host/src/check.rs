@@ -38,7 +38,9 @@ pub enum NotAPlugin {
         fix: &'static str,
     },
     /// It does not answer.
-    #[error("it does not export retrace:distro/distribution@1: implement the trait Distribution and call export_plugin!")]
+    #[error(
+        "it does not export retrace:distro/distribution@1: implement the trait Distribution and call export_plugin!"
+    )]
     NoExport,
 }
 

@@ -81,7 +81,9 @@ pub enum PluginError {
         installed: String,
     },
     /// The plugin serves the distribution, but no such release.
-    #[error("the plugin for {distro} knows no release {version:?} (it knows {known}): update the plugin if it is a new one")]
+    #[error(
+        "the plugin for {distro} knows no release {version:?} (it knows {known}): update the plugin if it is a new one"
+    )]
     NoRelease {
         /// The distribution.
         distro: DistroId,

@@ -3,9 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use retrace_types::{
-    Architecture, Debugger, DistroId, PackageId, PackageKind, Release, ReleaseGuess, RepositorySpec,
-};
+use retrace_types::{Architecture, Debugger, DistroId, PackageId, PackageKind, Release, ReleaseGuess, RepositorySpec};
 
 use crate::{
     Candidate, Limits, NamedPackage, Outcome, PackageRef, PluginError, PluginInfo, ReleaseEntry, ReleaseError,

@@ -127,8 +127,7 @@ impl Plugin {
     ) -> Result<R, PluginFailure> {
         let answer = self.guest.call(self.info.id.as_str(), deadline, call).and_then(convert);
         answer.map_err(|kind| {
-            let failure =
-                PluginFailure { plugin: self.info.id.to_string(), sha256: self.guest.sha256, function, kind };
+            let failure = PluginFailure { plugin: self.info.id.to_string(), sha256: self.guest.sha256, function, kind };
             tracing::warn!(plugin = failure.plugin, function, "{failure}");
             failure
         })
@@ -181,9 +180,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, PluginError> {
     check_size(metadata.len())?;
     let mut bytes = Vec::new();
     // The file may have grown since.
-    File::open(path)
-        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(failed)?;
+    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed)?;
     check_size(u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
     Ok(bytes)
 }

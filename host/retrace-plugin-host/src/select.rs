@@ -82,12 +82,18 @@ mod tests {
             (vec![], Err("no plugin recognises the release")),
             (vec![none.clone()], Err("no plugin recognises the release")),
             (vec![none.clone(), claim_of("fedora", "fedora-40", Weak)], Ok("fedora-40")),
-            (vec![rocky.clone(), alma.clone()], Err("more than one release is possible (rocky-9, almalinux-9): name one")),
+            (
+                vec![rocky.clone(), alma.clone()],
+                Err("more than one release is possible (rocky-9, almalinux-9): name one"),
+            ),
             (vec![rocky.clone(), claim_of("almalinux", "almalinux-9", Likely)], Ok("almalinux-9")),
             (vec![claim_of("a", "a-1", Certain), claim_of("b", "a-1", Certain)], Ok("a-1")),
             (vec![refused(), rocky.clone()], Ok("rocky-9")),
             (vec![none.clone(), failed(), refused()], Err("acme: unsupported release: 99")),
-            (vec![failed(), rocky.clone(), alma.clone()], Err("more than one release is possible (rocky-9, almalinux-9): name one")),
+            (
+                vec![failed(), rocky.clone(), alma.clone()],
+                Err("more than one release is possible (rocky-9, almalinux-9): name one"),
+            ),
         ];
         for (candidates, want) in cases {
             let got = pick(&candidates).map(|claim| claim.release.id.to_string()).map_err(|error| error.to_string());

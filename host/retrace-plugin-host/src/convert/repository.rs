@@ -139,19 +139,20 @@ fn broken_url_rule(text: &str) -> Option<&'static str> {
     if lower.contains("%0") || lower.contains("%1") || lower.contains("%7f") {
         return Some("holds an escaped control character");
     }
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return Some("has a user name: passwords are the operator's business");
+    }
+    match (scheme, authority.is_empty()) {
+        ("file", false) => return Some("a file URL has no host: file:///srv/mirror"),
+        ("file", true) | (_, false) => {}
+        (_, true) => return Some("has no host"),
+    }
     let Ok(url) = Url::parse(text) else { return Some("is no valid URL") };
     if url.query().is_some() || url.fragment().is_some() {
         return Some("has a query or a fragment");
     }
-    if !url.username().is_empty() || url.password().is_some() || rest.split('/').next().unwrap_or_default().contains('@')
-    {
-        return Some("has a user name: passwords are the operator's business");
-    }
-    match (scheme, url.host_str().filter(|host| !host.is_empty())) {
-        ("file", Some(_)) => Some("a file URL has no host: file:///srv/mirror"),
-        ("file", None) | (_, Some(_)) => None,
-        (_, None) => Some("has no host"),
-    }
+    None
 }
 
 fn key(path: &str, answer: wit::KeyFile, owner: &Owner<'_>) -> Result<KeyFile, FailureKind> {

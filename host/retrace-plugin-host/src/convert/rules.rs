@@ -39,10 +39,7 @@ pub(crate) fn list<T>(path: &str, values: Vec<T>, max: usize) -> Result<Vec<T>, 
     Ok(values)
 }
 
-pub(crate) fn unique<T: Hash + Eq + Display>(
-    path: &str,
-    values: impl Iterator<Item = T>,
-) -> Result<(), FailureKind> {
+pub(crate) fn unique<T: Hash + Eq + Display>(path: &str, values: impl Iterator<Item = T>) -> Result<(), FailureKind> {
     let mut seen = HashSet::new();
     for value in values {
         if let Some(twice) = seen.replace(value) {
