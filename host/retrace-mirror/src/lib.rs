@@ -1,1 +1,40 @@
-//! retrace-mirror.
+//! Mirrors of package repositories: their metadata in the index, their packages fetched when a retrace needs them.
+//!
+//! [`Mirror::sync`] fills the index from metadata alone, [`Mirror::fetch`] gets one package, [`Mirror::resolve`] finds
+//! and gets the packages that ship the files of a core. Sources are local folders and http(s) servers, in rpm-md or
+//! Debian layout, or local folders of packages without metadata.
+//!
+//! Promises: what a repository's policy wants signed is verified before it is indexed or kept; sizes and checksums are
+//! checked while data arrives, and never more is read than was announced; an index is replaced in one transaction, so a
+//! run that is killed leaves the old one, and what it downloaded is used by the next; a location that a repository names
+//! never leaves its base; a path or a name is a hint where to look, only a build-id decides.
+//!
+//! Not here: which repositories a release has (plugins know), unpacking (`retrace-package`, `retrace-chroot`), the index
+//! itself (`retrace-store`).
+
+mod budget;
+mod checksum;
+mod deb;
+mod directory;
+mod error;
+mod fetch;
+mod keys;
+mod location;
+mod mappable;
+mod mirror;
+mod options;
+mod resolve;
+mod revision;
+mod rpm_md;
+mod sync;
+mod transfer;
+mod unpack;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{MetadataError, MirrorError};
+pub use mirror::Mirror;
+pub use options::{Limits, MirrorOptions, Progress};
+pub use resolve::{Found, Member, Resolved, WantedModule};
+pub use sync::{Outcome, RepositoryReport, SyncReport};

@@ -1,0 +1,204 @@
+//! One package: from the store, else from a mirror, verified and kept.
+
+use std::{path::PathBuf, sync::Arc};
+
+use retrace_package::{Keyring, PackageError, VerifiedPackage, recorded, verify_digest, verify_rpm};
+use retrace_store::{IndexedPackage, LocalCopy, Repository};
+use retrace_types::{PackageFormat, Sha256, SignatureState};
+use tokio::sync::OnceCell;
+
+use crate::{
+    MirrorError, Progress,
+    checksum::Checksum,
+    location::{Base, Location},
+    mirror::Inner,
+    revision::Revision,
+    transfer::{self, Expected},
+};
+
+/// The outcome of a fetch under way; empty until one succeeds.
+pub(crate) type Fetched = OnceCell<LocalCopy>;
+
+/// How a package of a repository is verified.
+enum Check {
+    /// By its own signature.
+    Signature(Keyring),
+    /// By its digest in metadata, which this key signed; or which nobody wanted signed.
+    Digest(SignatureState),
+}
+
+impl Inner {
+    pub(crate) async fn fetch(
+        &self,
+        package: &IndexedPackage,
+        progress: &dyn Progress,
+    ) -> Result<VerifiedPackage, MirrorError> {
+        if let Some(verified) = package.local.as_ref().and_then(|copy| self.kept(copy)) {
+            return Ok(verified);
+        }
+        let fetched = self.join_fetch(package);
+        let copy = fetched.get_or_try_init(|| self.fetch_now(package, progress)).await?;
+        self.kept(copy).ok_or_else(|| MirrorError::NotVouched { package: package.id.to_string() })
+    }
+
+    /// A copy that was verified before; none if somebody removed it.
+    fn kept(&self, copy: &LocalCopy) -> Option<VerifiedPackage> {
+        let path = self.store.package_path(&copy.sha256).ok()?;
+        recorded(&path, copy.size_bytes, copy.sha256, copy.signature.clone()).ok()
+    }
+
+    fn join_fetch(&self, package: &IndexedPackage) -> Arc<Fetched> {
+        // A panic while the lock was held leaves a map that is right all the same.
+        let mut fetching = self.fetching.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(fetched) = fetching.get(&package.key).and_then(std::sync::Weak::upgrade) {
+            return fetched;
+        }
+        fetching.retain(|_, fetched| fetched.strong_count() > 0);
+        let fetched = Arc::new(Fetched::new());
+        fetching.insert(package.key, Arc::downgrade(&fetched));
+        fetched
+    }
+
+    async fn fetch_now(&self, package: &IndexedPackage, progress: &dyn Progress) -> Result<LocalCopy, MirrorError> {
+        let repository = self.store.repository(package.repository).await?;
+        let check = check_for(package, &repository)?;
+        for sha256 in package.sha256.into_iter().chain(package.local.as_ref().map(|copy| copy.sha256)) {
+            self.remove_damaged(sha256).await?;
+        }
+        if let Some(copy) = self.adopt(package, &check).await? {
+            return Ok(copy);
+        }
+        let location = Location::parse(&package.location)?;
+        let expected = Expected {
+            size_bytes: package.size_bytes,
+            checksum: package.sha256.map(Checksum::Sha256),
+            limit_bytes: self.transfer.options().limits.package_bytes,
+        };
+        progress.step(&format!("Fetching {}", package.id));
+        let mut attempts = Vec::new();
+        for mirror in &repository.spec.mirrors {
+            let done = match Base::parse(mirror) {
+                Ok(base) => self.fetch_from(&base, &location, &expected, package, &check, progress).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(copy) => return Ok(copy),
+                // The store fails for every mirror alike.
+                Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
+                Err(error) => attempts.push((mirror.clone(), error)),
+            }
+        }
+        if attempts.is_empty() {
+            return Err(MirrorError::NoMirror { repository: repository.spec.id });
+        }
+        let what = format!("package {}", package.id);
+        Err(MirrorError::AllMirrors { what, repository: repository.spec.id, attempts })
+    }
+
+    async fn fetch_from(
+        &self,
+        base: &Base,
+        location: &Location,
+        expected: &Expected,
+        package: &IndexedPackage,
+        check: &Check,
+        progress: &dyn Progress,
+    ) -> Result<LocalCopy, MirrorError> {
+        let place = base.at(location);
+        let download = self.transfer.file(&place, expected, progress).await?;
+        let checked = verify(download.path.clone(), download.size_bytes, download.sha256, package, check).await?;
+        let verified = match checked {
+            Ok(verified) => verified,
+            Err(source) => {
+                // It would be taken for complete the next time.
+                let _ = std::fs::remove_file(&download.path);
+                return Err(MirrorError::Refused { package: package.id.to_string(), url: place.to_string(), source });
+            }
+        };
+        self.store.put_package_file(&download.path, &download.sha256).await?;
+        let copy = self.keep(package, &verified).await?;
+        let _ = std::fs::remove_file(&download.path);
+        Ok(copy)
+    }
+
+    /// Takes the copy of the package that a run left in the store without noting it: it was killed, or another
+    /// repository has the same package.
+    async fn adopt(&self, package: &IndexedPackage, check: &Check) -> Result<Option<LocalCopy>, MirrorError> {
+        let Some(sha256) = package.sha256 else { return Ok(None) };
+        let path = self.store.package_path(&sha256)?;
+        let Ok(metadata) = tokio::fs::metadata(&path).await else { return Ok(None) };
+        match verify(path, metadata.len(), sha256, package, check).await? {
+            Ok(verified) => Ok(Some(self.keep(package, &verified).await?)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Removes a file of the store that no longer has the content that it is named by.
+    async fn remove_damaged(&self, sha256: Sha256) -> Result<(), MirrorError> {
+        let path = self.store.package_path(&sha256)?;
+        let checking = tokio::task::spawn_blocking(move || {
+            let is_damaged = transfer::sha256_of(&path).is_ok_and(|actual| actual != sha256);
+            if is_damaged {
+                tracing::warn!(path = %path.display(), "a damaged package is removed from the store");
+                let _ = std::fs::remove_file(&path);
+            }
+        });
+        checking.await.map_err(|source| MirrorError::StepLost { step: "check a package", source })
+    }
+
+    async fn keep(&self, package: &IndexedPackage, verified: &VerifiedPackage) -> Result<LocalCopy, MirrorError> {
+        let copy = LocalCopy {
+            sha256: verified.sha256(),
+            size_bytes: verified.size_bytes(),
+            signature: verified.signature().clone(),
+        };
+        self.store.record_local_copy(package.key, &copy.sha256, copy.size_bytes, &copy.signature).await?;
+        Ok(copy)
+    }
+}
+
+/// A .deb carries no signature of its own: what is wanted of packages, verified metadata gives.
+fn check_for(package: &IndexedPackage, repository: &Repository) -> Result<Check, MirrorError> {
+    let policy = repository.spec.signatures;
+    if policy.packages && package.format == PackageFormat::Rpm {
+        let mut keyring = Keyring::new();
+        let added = keyring.add(repository.keys_armored.as_bytes());
+        added.map_err(|source| MirrorError::Refused {
+            package: package.id.to_string(),
+            url: format!("repository {}", repository.spec.id),
+            source,
+        })?;
+        return Ok(Check::Signature(keyring));
+    }
+    if !policy.packages && !policy.metadata {
+        return Ok(Check::Digest(SignatureState::Off));
+    }
+    let revision = repository.revision.as_deref().and_then(|text| text.parse::<Revision>().ok());
+    let fingerprint = revision.and_then(|revision| revision.fingerprint);
+    match (fingerprint, package.sha256) {
+        (Some(fingerprint), Some(_)) => Ok(Check::Digest(SignatureState::Metadata { fingerprint })),
+        _ => Err(MirrorError::NotVouched { package: package.id.to_string() }),
+    }
+}
+
+/// Reads the whole package on a thread of its own.
+async fn verify(
+    path: PathBuf,
+    size_bytes: u64,
+    sha256: Sha256,
+    package: &IndexedPackage,
+    check: &Check,
+) -> Result<Result<VerifiedPackage, PackageError>, MirrorError> {
+    let expected = package.sha256.unwrap_or(sha256);
+    let verifying = match check {
+        Check::Signature(keyring) => {
+            let (keyring, expected) = (keyring.clone(), package.sha256);
+            tokio::task::spawn_blocking(move || verify_rpm(&path, &keyring, expected))
+        }
+        Check::Digest(state) => {
+            let state = state.clone();
+            tokio::task::spawn_blocking(move || verify_digest(&path, size_bytes, expected, state))
+        }
+    };
+    verifying.await.map_err(|source| MirrorError::StepLost { step: "verify", source })
+}

@@ -1,0 +1,150 @@
+//! Which packages ship the files of a core.
+//!
+//! The index answers most of it. Debian's metadata does not name the build-ids of binaries: there, packages that may ship
+//! a module are fetched and searched ([`search`]), and what they hold is indexed. Of several packages with one build-id the
+//! version of the crashed package wins, else the version that most modules have ([`choose`]).
+
+mod choose;
+mod gaps;
+mod search;
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt as _, stream};
+use retrace_package::VerifiedPackage;
+use retrace_store::{IndexedPackage, Provider, Scope};
+use retrace_types::{BuildId, Gap, Role};
+
+use crate::{
+    MirrorError, Progress,
+    mirror::Inner,
+    resolve::{choose::Choice, search::Search},
+};
+
+/// Packages that are fetched and searched at once.
+pub(crate) const PARALLEL: usize = 4;
+/// Packages that are tried for one file.
+const MAX_TRIES: usize = 3;
+
+/// A mapped file of the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedModule {
+    /// Its build-id.
+    pub build_id: BuildId,
+    /// Its path on the crashed machine: a hint where to look.
+    pub path: Option<String>,
+}
+
+/// What was found for one module.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The module's build-id.
+    pub build_id: BuildId,
+    /// The file itself.
+    pub executable: Option<Found>,
+    /// Its separate debug information.
+    pub debuginfo: Option<Found>,
+    /// Why something is missing, and what would mend it.
+    pub gaps: Vec<Gap>,
+}
+
+/// A file in a package that is here and verified.
+#[derive(Debug)]
+pub struct Found {
+    /// The package.
+    pub package: IndexedPackage,
+    /// The file in it.
+    pub member: Member,
+    /// Its verified copy.
+    pub verified: VerifiedPackage,
+}
+
+/// A file of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// The file at this absolute path; it may be a link.
+    Path(String),
+    /// The file that has the module's build-id.
+    BuildId,
+}
+
+/// The packages for each build-id.
+pub(crate) type Providers = HashMap<BuildId, Vec<Provider>>;
+
+/// A file that could not be had, and why.
+struct Failure {
+    package: IndexedPackage,
+    error: MirrorError,
+}
+
+pub(crate) async fn resolve(
+    inner: &Inner,
+    scope: &Scope,
+    modules: &[WantedModule],
+    hint: Option<&str>,
+    progress: &dyn Progress,
+) -> Result<Vec<Resolved>, MirrorError> {
+    let mut ids: Vec<_> = modules.iter().map(|module| module.build_id.clone()).collect();
+    ids.sort();
+    ids.dedup();
+    let mut search = Search::new(inner, scope, progress);
+    let mut providers = inner.store.find_build_ids(Some(scope), &ids).await?;
+    search.executables(modules, hint, &mut providers).await?;
+    search.debuginfo(modules, hint, &mut providers).await?;
+
+    let choice = Choice::new(&providers, hint);
+    let wanted = modules.iter().flat_map(|module| {
+        let executables = choice.executables(module);
+        let debuginfo = choice.debuginfo(module, executables.first().copied());
+        [executables, debuginfo]
+    });
+    let fetches = wanted.map(|candidates| fetch_first(inner, candidates, progress));
+    let mut fetched = stream::iter(fetches.collect::<Vec<_>>()).buffered(PARALLEL);
+    let mut resolved = Vec::with_capacity(modules.len());
+    for module in modules {
+        let executable = fetched.next().await.unwrap_or(Ok(Fetch::None))?;
+        let debuginfo = fetched.next().await.unwrap_or(Ok(Fetch::None))?;
+        let mut gaps = Vec::new();
+        let (executable, gap) = match executable {
+            Fetch::Found(found) => (Some(*found), None),
+            Fetch::Failed(failure) => (None, Some(gaps::unavailable(module, Role::Executable, &failure))),
+            Fetch::None => (None, Some(search.why_no_executable(module))),
+        };
+        gaps.extend(gap);
+        let (debuginfo, gap) = match debuginfo {
+            Fetch::Found(found) => (Some(*found), None),
+            Fetch::Failed(failure) => (None, Some(gaps::unavailable(module, Role::Debuginfo, &failure))),
+            Fetch::None => {
+                let package = executable.as_ref().map(|found| &found.package);
+                (None, Some(gaps::debuginfo_unknown(module, package, scope)))
+            }
+        };
+        gaps.extend(gap);
+        resolved.push(Resolved { build_id: module.build_id.clone(), executable, debuginfo, gaps });
+    }
+    Ok(resolved)
+}
+
+enum Fetch {
+    Found(Box<Found>),
+    Failed(Box<Failure>),
+    None,
+}
+
+/// The first of the packages that can be had; they are in order of preference.
+async fn fetch_first(inner: &Inner, candidates: Vec<&Provider>, progress: &dyn Progress) -> Result<Fetch, MirrorError> {
+    let mut failure = None;
+    for provider in candidates.into_iter().take(MAX_TRIES) {
+        match inner.fetch(&provider.package, progress).await {
+            Ok(verified) => {
+                let member = provider.path.clone().map_or(Member::BuildId, Member::Path);
+                return Ok(Fetch::Found(Box::new(Found { package: provider.package.clone(), member, verified })));
+            }
+            Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
+            Err(error) => {
+                failure.get_or_insert_with(|| Box::new(Failure { package: provider.package.clone(), error }));
+            }
+        }
+    }
+    Ok(failure.map_or(Fetch::None, Fetch::Failed))
+}

@@ -1,0 +1,231 @@
+//! From a repository's metadata to its index.
+//!
+//! The top file comes first; if it is the one that the index was made from, that was all. Else everything it lists is
+//! fetched and checked against it, read into memory within limits, and put into the index in one transaction.
+
+mod deb;
+mod folder;
+mod rpm_md;
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use retrace_package::Keyring;
+use retrace_store::{NewPackage, NewRepository, RepositoryKey};
+use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256};
+
+use crate::{
+    MirrorError, Progress, keys,
+    location::{Base, Place},
+    mirror::Inner,
+    revision::Revision,
+};
+
+/// What a sync did.
+#[derive(Debug)]
+pub struct SyncReport {
+    /// One for each repository, in the order that was given.
+    pub repositories: Vec<RepositoryReport>,
+}
+
+/// What happened to one repository.
+#[derive(Debug)]
+pub struct RepositoryReport {
+    /// The repository's id.
+    pub id: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The mirror that answered.
+    pub mirror: Option<String>,
+    /// Bytes of metadata that came, before decompression.
+    pub bytes: u64,
+    /// Wall-clock time.
+    pub duration: Duration,
+}
+
+/// What came of a repository.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There is a new index.
+    Updated {
+        /// Packages in the metadata.
+        packages: u64,
+        /// Build-ids that the metadata names.
+        build_ids: u64,
+    },
+    /// The index is of this metadata already.
+    Unchanged,
+    /// The old index stays, if there is one.
+    Failed(MirrorError),
+}
+
+/// One repository on its way.
+pub(crate) struct Job<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) spec: &'a RepositorySpec,
+    pub(crate) architecture: Architecture,
+    pub(crate) keyring: &'a Keyring,
+    /// What the index is made from.
+    known: Option<Revision>,
+    settings: Sha256,
+    pub(crate) progress: &'a dyn Progress,
+}
+
+/// New metadata.
+pub(crate) struct NewIndex {
+    pub(crate) revision: Revision,
+    pub(crate) packages: Vec<NewPackage>,
+    pub(crate) paths: Vec<(String, String)>,
+    /// Files that it was read from, to be removed when it is in the index.
+    pub(crate) files: Vec<std::path::PathBuf>,
+}
+
+/// What a mirror offers; none: the index is of it already.
+pub(crate) type Offer = Option<NewIndex>;
+
+pub(crate) async fn sync(
+    inner: &Inner,
+    release: &Release,
+    architecture: Architecture,
+    specs: &[RepositorySpec],
+    progress: &dyn Progress,
+) -> Result<SyncReport, MirrorError> {
+    inner.transfer.sweep();
+    let mut repositories = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let start = Instant::now();
+        progress.step(&format!("Reading the metadata of {} ({})", spec.title, spec.id));
+        let mut report = RepositoryReport {
+            id: spec.id.clone(),
+            outcome: Outcome::Unchanged,
+            mirror: None,
+            bytes: 0,
+            duration: Duration::ZERO,
+        };
+        match sync_one(inner, release, architecture, spec, progress, &mut report).await {
+            Ok(outcome) => report.outcome = outcome,
+            Err(error @ MirrorError::Store(_)) => return Err(error),
+            Err(error) => report.outcome = Outcome::Failed(error),
+        }
+        report.duration = start.elapsed();
+        repositories.push(report);
+    }
+    Ok(SyncReport { repositories })
+}
+
+async fn sync_one(
+    inner: &Inner,
+    release: &Release,
+    architecture: Architecture,
+    spec: &RepositorySpec,
+    progress: &dyn Progress,
+    report: &mut RepositoryReport,
+) -> Result<Outcome, MirrorError> {
+    if let RepositoryLayout::Other(layout) = &spec.layout {
+        return Err(MirrorError::UnsupportedLayout { repository: spec.id.clone(), layout: layout.clone() });
+    }
+    let keyring = keys::read_keys(spec, inner.transfer.options())?;
+    let keys_armored = keyring.to_armored();
+    let settings = Revision::settings_of(spec, &keys_armored);
+    let new = NewRepository { release: release.id.clone(), architecture, spec: spec.clone(), keys_armored };
+    let key = inner.store.register_repository(&new).await?;
+    let known = inner.store.repository(key).await?.revision.and_then(|text| text.parse().ok());
+    let job = Job { inner, spec, architecture, keyring: &keyring, known, settings, progress };
+
+    let mut attempts = Vec::new();
+    for mirror in &spec.mirrors {
+        match job.try_mirror(mirror, key, report).await {
+            Ok(outcome) => {
+                report.mirror = Some(mirror.clone());
+                return Ok(outcome);
+            }
+            Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
+            Err(error) => {
+                tracing::debug!(mirror, error = %crate::error::chain(&error), "a mirror failed");
+                attempts.push((mirror.clone(), error));
+            }
+        }
+    }
+    match attempts.len() {
+        0 => Err(MirrorError::NoMirror { repository: spec.id.clone() }),
+        1 => Err(attempts.remove(0).1),
+        _ => Err(MirrorError::AllMirrors { what: "metadata".to_owned(), repository: spec.id.clone(), attempts }),
+    }
+}
+
+impl Job<'_> {
+    async fn try_mirror(
+        &self,
+        mirror: &str,
+        key: RepositoryKey,
+        report: &mut RepositoryReport,
+    ) -> Result<Outcome, MirrorError> {
+        let base = Base::parse(mirror)?;
+        let offer = match self.read(&base, report).await {
+            // The mirror may have been updated in between: its new top file fits.
+            Err(error) if error.is_inconsistent() => self.read(&base, report).await?,
+            other => other?,
+        };
+        let store = &self.inner.store;
+        let Some(new) = offer else {
+            store.mark_unchanged(key).await?;
+            return Ok(Outcome::Unchanged);
+        };
+        let build_ids = new.packages.iter().map(|package| package.build_ids.len() as u64).sum();
+        self.progress.step(&format!("Indexing {} packages of {}", new.packages.len(), self.spec.id));
+        store.replace_metadata(key, &new.revision.to_string(), &new.packages, &new.paths).await?;
+        for file in new.files {
+            // What cannot be removed now is swept up later.
+            let _ = std::fs::remove_file(file);
+        }
+        Ok(Outcome::Updated { packages: new.packages.len() as u64, build_ids })
+    }
+
+    async fn read(&self, base: &Base, report: &mut RepositoryReport) -> Result<Offer, MirrorError> {
+        match &self.spec.layout {
+            RepositoryLayout::RpmMd => self.read_rpm_md(base, report).await,
+            RepositoryLayout::DebDists { suite, components } => self.read_deb(base, suite, components, report).await,
+            RepositoryLayout::Directory => self.read_folder(base, report).await,
+            RepositoryLayout::Other(layout) => {
+                Err(MirrorError::UnsupportedLayout { repository: self.spec.id.clone(), layout: layout.clone() })
+            }
+        }
+    }
+
+    /// True if the index was made from this top file.
+    fn is_known(&self, top: &Sha256) -> bool {
+        self.known.as_ref().is_some_and(|known| known.covers(top, &self.settings))
+    }
+
+    /// The revision of new metadata, which must not be older than what is indexed: an old signature is still good, so an
+    /// attacker or a mirror that lags could take packages back that were replaced for a reason.
+    fn revision(
+        &self,
+        place: &Place,
+        made_at: i64,
+        top: Sha256,
+        fingerprint: Option<String>,
+    ) -> Result<Revision, MirrorError> {
+        if let Some(known) = &self.known
+            && known.settings == self.settings
+            && fingerprint.is_some()
+            && made_at < known.made_at
+        {
+            let (offered, known) = (show_time(made_at), show_time(known.made_at));
+            return Err(MirrorError::Stale { url: place.to_string(), offered, known });
+        }
+        Ok(Revision { made_at, top, settings: self.settings, fingerprint })
+    }
+}
+
+fn show_time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+/// Reads metadata on a thread of its own.
+async fn read_blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, MirrorError> + Send + 'static,
+) -> Result<T, MirrorError> {
+    let reading = tokio::task::spawn_blocking(read);
+    reading.await.map_err(|source| MirrorError::StepLost { step: "read metadata", source })?
+}

@@ -1,0 +1,1 @@
+//! Against real repositories, servers that lie, and hostile metadata.
