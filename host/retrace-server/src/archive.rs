@@ -176,7 +176,10 @@ fn unpack_tar(reader: impl Read, dir: &Path, limits: ArchiveLimits) -> Result<()
             _ => ArchiveError::Write(error),
         })?;
     }
-    Ok(())
+    // Behind the last member: a stream that was cut, or whose checksum is wrong, says so only at its end.
+    let mut rest = archive.into_inner();
+    io::copy(&mut rest, &mut io::sink()).map_err(ArchiveError::Damaged)?;
+    if rest.limit() == 0 { Err(too_large()) } else { Ok(()) }
 }
 
 /// A stream that ends at our own bound is too large, not damaged.
@@ -209,3 +212,5 @@ fn write_member(member: &mut impl Read, path: &Path, size: u64) -> io::Result<()
     file.sync_all()
 }
 
+#[cfg(test)]
+mod tests;

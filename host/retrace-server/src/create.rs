@@ -137,10 +137,8 @@ impl Upload {
         let spooled = self.dir.join("archive");
         spool::to_file(body, &spooled, checked.length, state.options.idle_timeout).await?;
 
-        let limits = ArchiveLimits {
-            max_unpacked_bytes: state.options.max_unpacked_bytes,
-            free_bytes: checked.free_bytes,
-        };
+        let limits =
+            ArchiveLimits { max_unpacked_bytes: state.options.max_unpacked_bytes, free_bytes: checked.free_bytes };
         let (format, archive_path, crash_dir) = (checked.format, spooled.clone(), crash.clone());
         let unpacking = tokio::task::spawn_blocking(move || archive::unpack(&archive_path, format, &crash_dir, limits));
         unpacking.await.map_err(std::io::Error::other)??;
@@ -192,7 +190,8 @@ fn missing_file(kind: TaskKind, crash: &Path) -> Option<&'static str> {
     };
     let is_there = |name: &str| {
         crash.join(name).is_file()
-            || (name == "vmcore" && ["vmss", "vmsn", "vmem"].iter().any(|s| crash.join(format!("vmcore.{s}")).is_file()))
+            || (name == "vmcore"
+                && ["vmss", "vmsn", "vmem"].iter().any(|s| crash.join(format!("vmcore.{s}")).is_file()))
     };
     required.iter().find(|name| !is_there(name)).copied()
 }

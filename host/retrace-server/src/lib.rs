@@ -24,3 +24,6 @@ pub use error::ApiError;
 pub use routes::router;
 pub use serve::serve;
 pub use state::{AppState, ServerOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Archives as clients send them, and as attackers do.
+
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
+use liblzma::write::XzEncoder;
+use proptest::prelude::*;
+use tar::{Builder, Header};
+
+use super::*;
+
+const ROOMY: ArchiveLimits = ArchiveLimits { max_unpacked_bytes: 64 * MIB, free_bytes: 1 << 40 };
+
+fn header(name: &[u8], kind: EntryType, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    // Written directly: `set_path` refuses what an attacker sends.
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name);
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(0o640);
+    header.set_cksum();
+    header
+}
+
+fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    for (name, content) in members {
+        builder.append(&header(name.as_bytes(), EntryType::Regular, content.len() as u64), *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn unpack_bytes(bytes: &[u8], format: Format, limits: ArchiveLimits) -> Result<tempfile::TempDir, ArchiveError> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("archive");
+    std::fs::write(&file, bytes).unwrap();
+    let crash = dir.path().join("crash");
+    std::fs::create_dir(&crash).unwrap();
+    unpack(&file, format, &crash, limits).map(|()| dir)
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = XzEncoder::new(Vec::new(), 2);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn what_clients_send_is_unpacked_in_every_format() {
+    let core: Vec<u8> = [vec![7; 100_000], vec![0; 300_000], vec![9; 5]].concat();
+    let tar = tar_of(&[("coredump", &core), ("executable", b"/usr/bin/x"), ("./package", b"x-1-1")]);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(&tar).unwrap();
+    for (format, bytes) in [(Format::Tar, tar.clone()), (Format::Gzip, gzip.finish().unwrap()), (Format::Xz, xz(&tar))]
+    {
+        let dir = unpack_bytes(&bytes, format, ROOMY).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("crash/coredump")).unwrap(), core, "{format:?}");
+        assert_eq!(std::fs::read(dir.path().join("crash/package")).unwrap(), b"x-1-1");
+    }
+}
+
+#[test]
+fn everything_but_the_files_of_a_task_is_refused_and_nothing_leaves_the_folder() {
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("parent", tar_of(&[("../escape", b"x")])),
+        ("absolute", tar_of(&[("/tmp/retrace-escape", b"x")])),
+        ("nested", tar_of(&[("a/coredump", b"x")])),
+        ("unknown", tar_of(&[("kernelver", b"x")])),
+        ("empty name", tar_of(&[("", b"x")])),
+        ("twice", tar_of(&[("package", b"x"), ("package", b"y")])),
+        ("not UTF-8", {
+            let mut builder = Builder::new(Vec::new());
+            builder.append(&header(b"core\xff", EntryType::Regular, 1), &b"x"[..]).unwrap();
+            builder.into_inner().unwrap()
+        }),
+    ];
+    for (case, bytes) in cases {
+        let error = unpack_bytes(&bytes, Format::Tar, ROOMY).unwrap_err();
+        assert!(matches!(error, ArchiveError::NotAllowed(_)), "{case}: {error}");
+        assert_eq!(error.status(), StatusCode::FORBIDDEN);
+    }
+    assert!(!Path::new("/tmp/retrace-escape").exists());
+}
+
+#[test]
+fn links_devices_and_folders_are_refused() {
+    for kind in
+        [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Directory]
+    {
+        let mut entry = header(b"coredump", kind, 0);
+        entry.set_link_name("/etc/shadow").unwrap();
+        entry.set_cksum();
+        let mut builder = Builder::new(Vec::new());
+        builder.append(&entry, &b""[..]).unwrap();
+        let error = unpack_bytes(&builder.into_inner().unwrap(), Format::Tar, ROOMY).unwrap_err();
+        assert!(matches!(error, ArchiveError::NotAFile(_)), "{kind:?}: {error}");
+    }
+}
+
+#[test]
+fn sizes_are_bounded_by_member_by_sum_and_by_the_disk() {
+    let long = tar_of(&[("package", &[b'x'; 129])]);
+    assert!(matches!(unpack_bytes(&long, Format::Tar, ROOMY), Err(ArchiveError::MemberTooLarge(_))));
+
+    let core = tar_of(&[("coredump", &vec![1; 3 * 1024 * 1024])]);
+    let small = ArchiveLimits { max_unpacked_bytes: 2 * MIB, ..ROOMY };
+    assert!(matches!(unpack_bytes(&core, Format::Tar, small), Err(ArchiveError::TooLarge { limit_mib: 2 })));
+    let full = ArchiveLimits { free_bytes: MIB, ..ROOMY };
+    assert!(matches!(unpack_bytes(&core, Format::Tar, full), Err(ArchiveError::NoSpace)));
+
+    let many: Vec<_> = (0..MAX_MEMBERS + 2).map(|_| ("./", &b""[..])).collect();
+    let mut builder = Builder::new(Vec::new());
+    for (name, _) in &many {
+        builder.append(&header(name.as_bytes(), EntryType::Directory, 0), &b""[..]).unwrap();
+    }
+    let error = unpack_bytes(&builder.into_inner().unwrap(), Format::Tar, ROOMY).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooManyMembers), "{error}");
+}
+
+#[test]
+fn a_bomb_is_refused_by_what_it_claims_and_by_what_it_holds() {
+    // 1 TiB is claimed, nothing is there.
+    let claim = header(b"coredump", EntryType::Regular, 1 << 40).as_bytes().to_vec();
+    assert!(matches!(unpack_bytes(&xz(&claim), Format::Xz, ROOMY), Err(ArchiveError::TooLarge { .. })));
+
+    // 256 MiB of zeros behind the end of an empty archive: decompressed up to the limit, no further.
+    let mut encoder = XzEncoder::new(Vec::new(), 0);
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..256 {
+        encoder.write_all(&zeros).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    assert!(bomb.len() < 1 << 20);
+    assert!(matches!(unpack_bytes(&bomb, Format::Xz, ROOMY), Err(ArchiveError::TooLarge { .. })));
+}
+
+#[test]
+fn a_cut_archive_is_damaged_at_every_place() {
+    let bytes = xz(&tar_of(&[("coredump", &[5; 70_000]), ("package", b"x-1-1")]));
+    for length in (0..bytes.len() - 1).step_by(bytes.len() / 24) {
+        match unpack_bytes(&bytes[..length], Format::Xz, ROOMY) {
+            Err(ArchiveError::Damaged(_)) => {}
+            other => panic!("cut to {length}: {other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_unpacked_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        for format in Format::ALL {
+            let _ = unpack_bytes(&bytes, format, ROOMY);
+        }
+    }
+
+    #[test]
+    fn a_tar_with_a_flipped_byte_is_unpacked_or_refused(at in 0_usize..2048, flip in 1_u8..) {
+        let mut bytes = tar_of(&[("coredump", &[5; 700]), ("package", b"x-1-1")]);
+        let at = at % bytes.len();
+        bytes[at] ^= flip;
+        let _ = unpack_bytes(&bytes, Format::Tar, ROOMY);
+    }
+}
