@@ -177,7 +177,7 @@ require_cores() {
 kernel_writes_cores() {
     local pattern
     pattern=$(</proc/sys/kernel/core_pattern)
-    [[ ${RETRACE_FIXTURES_CORE:-} != gdb && $pattern != '|'* && $pattern != */* ]]
+    [[ ${FIXTURES_CORE:-} != gdb && $pattern != '|'* && $pattern != */* ]]
 }
 
 # in_root ROOT FOLDER ENV=VALUE... -- COMMAND...: runs it below ROOT (read-only) in FOLDER, which is the same path

@@ -57,6 +57,7 @@ crash() {
     else
         # The kernel sends cores elsewhere: gdb, inside the sandbox's process tree, writes one at the fault.
         (
+            # shellcheck disable=SC2034 # in_root uses it
             IN_ROOT_PREFIX=(gdb -nx -batch -iex 'set debuginfod enabled off' -iex 'set auto-load off'
                 -iex 'set auto-solib-add off' -iex 'set follow-fork-mode child' -ex run -ex "generate-core-file $folder/core" --args)
             in_root "$WORK/root" "$folder" -- "$@"
