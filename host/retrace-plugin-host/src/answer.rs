@@ -70,7 +70,7 @@ pub enum Outcome {
     /// This distribution, but no answer can be given.
     Refused(CallError),
     /// The plugin broke.
-    Failed(PluginFailure),
+    Failed(Box<PluginFailure>),
 }
 
 /// A plugin's claim that a release is its own.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Plugin {
-    pub(crate) fn releases(&self) -> Result<Vec<ReleaseEntry>, PluginFailure> {
+    pub(crate) fn releases(&self) -> Result<Vec<ReleaseEntry>, Box<PluginFailure>> {
         let deadline = self.limits().long_deadline;
         let convert = |answer| convert::releases(answer, &self.owner());
         self.call("releases", deadline, |guest, store| guest.call_releases(store), convert)
@@ -119,7 +119,7 @@ impl Plugin {
     fn or_call_error<R>(
         &self,
         function: &'static str,
-        answer: Result<Result<R, CallError>, PluginFailure>,
+        answer: Result<Result<R, CallError>, Box<PluginFailure>>,
     ) -> Result<R, PluginError> {
         answer?.map_err(|error| PluginError::Call { plugin: self.info.id.clone(), function, error })
     }
@@ -136,7 +136,7 @@ fn answered<W, R>(
     }
 }
 
-fn outcome(answer: Result<Result<Option<Claim>, CallError>, PluginFailure>) -> Outcome {
+fn outcome(answer: Result<Result<Option<Claim>, CallError>, Box<PluginFailure>>) -> Outcome {
     match answer {
         Ok(Ok(Some(claim))) => Outcome::Claim(claim),
         Ok(Ok(None)) => Outcome::None,

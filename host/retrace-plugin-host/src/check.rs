@@ -1,6 +1,6 @@
 //! What can be known of a file before any of it is compiled or run.
 
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Parser, Payload};
 
 use crate::Limits;
 
@@ -44,33 +44,9 @@ pub enum NotAPlugin {
     NoExport,
 }
 
-/// The features of WebAssembly that plugins may use: those that compilers switch on by default for this target, as far as
-/// plain code needs them. Every other one is code of the engine that hostile input cannot reach.
-pub(crate) fn features() -> WasmFeatures {
-    WasmFeatures::MUTABLE_GLOBAL
-        | WasmFeatures::SATURATING_FLOAT_TO_INT
-        | WasmFeatures::SIGN_EXTENSION
-        | WasmFeatures::REFERENCE_TYPES
-        | WasmFeatures::MULTI_VALUE
-        | WasmFeatures::BULK_MEMORY
-        | WasmFeatures::FLOATS
-        // The engine's own adapters between components need it.
-        | WasmFeatures::MULTI_MEMORY
-        | WasmFeatures::EXTENDED_CONST
-        | WasmFeatures::COMPONENT_MODEL
-        | WasmFeatures::GC_TYPES
-}
-
-/// Checks format, features, sizes, counts, imports and exports; takes time in proportion to the size.
+/// Checks format, sizes, counts, imports and exports in one pass, which takes time in proportion to the size. Whether the
+/// code is valid is left to the compiler: what comes from the cache was valid when it was compiled.
 pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), NotAPlugin> {
-    let invalid = |error: wasmparser::BinaryReaderError| NotAPlugin::Invalid(error.to_string());
-    count(bytes, limits)?;
-    Validator::new_with_features(features()).validate_all(bytes).map_err(invalid)?;
-    Ok(())
-}
-
-/// One pass without validation: cheap refusal of what would be dear later.
-fn count(bytes: &[u8], limits: &Limits) -> Result<(), NotAPlugin> {
     let invalid = |error: wasmparser::BinaryReaderError| NotAPlugin::Invalid(error.to_string());
     let (mut depth, mut functions, mut modules) = (0_u32, 0_u32, 0_u32);
     let mut answers = false;

@@ -104,7 +104,7 @@ pub enum PluginError {
     },
     /// The plugin broke.
     #[error(transparent)]
-    Failure(#[from] PluginFailure),
+    Failure(#[from] Box<PluginFailure>),
 }
 
 /// A plugin's answer that it cannot answer: a reason about the input. The texts are the plugin's, checked and escaped.
@@ -201,7 +201,7 @@ pub enum ReleaseError {
     },
     /// No plugin claims it, and one that might have, broke.
     #[error("no plugin recognises the release, and {0}")]
-    Failed(PluginFailure),
+    Failed(Box<PluginFailure>),
 }
 
 fn list(releases: &[ReleaseId]) -> String {

@@ -5,7 +5,7 @@
 //! deadline of [`Limits`].
 //!
 //! Promises: a plugin has no files, network, clock, randomness or environment, because nothing but the contract's
-//! `logging` can be imported; no call outlives its deadline, its memory or its answer's size; a trap fails that call
+//! `logging` can be imported; no call outlives its deadline (in processor time, to within one tick), its memory or its answer's size; a trap fails that call
 //! alone, for each call gets an instance of its own; what comes back is checked against the contract before it becomes
 //! a value of `retrace-types`, and one bad value drops the answer.
 //!
@@ -22,6 +22,7 @@ mod bindings;
 mod cache;
 mod check;
 mod convert;
+mod deadline;
 mod engine;
 mod error;
 mod expand;

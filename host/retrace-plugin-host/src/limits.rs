@@ -24,9 +24,9 @@ pub struct Limits {
     pub table_elements: usize,
     /// Core instances and tables of one call, each.
     pub instances: usize,
-    /// Time for one call, rounded to ticks of 10 ms.
+    /// Processor time for one call, to within 10 ms; twenty times as much on the clock on the wall.
     pub deadline: Duration,
-    /// Time for `describe` and for `releases`.
+    /// The same for `describe` and for `releases`.
     pub long_deadline: Duration,
     /// Data that one answer, or one log message, may bring into the host.
     pub answer_bytes: usize,

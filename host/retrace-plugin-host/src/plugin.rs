@@ -15,8 +15,8 @@ use wasmtime::{
 use crate::{
     FailureKind, Limits, NotAPlugin, PluginError, PluginFailure,
     bindings::{self, exports::retrace::distro::distribution::Guest},
-    check, convert,
-    engine::{self, PluginEngine},
+    check, convert, deadline,
+    engine::PluginEngine,
     state::{CallState, OverLimit, one_line},
 };
 
@@ -76,7 +76,7 @@ impl Plugin {
 
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = one_line(&stem, MAX_REASON_BYTES);
-        let failed = |function, kind| PluginFailure { plugin: name.clone(), sha256, function, kind };
+        let failed = |function, kind| Box::new(PluginFailure { plugin: name.clone(), sha256, function, kind });
 
         let hits = engine.cache_hits();
         let component = Component::from_binary(engine.engine(), &bytes)
@@ -124,12 +124,12 @@ impl Plugin {
         deadline: Duration,
         call: impl FnOnce(&Guest, &mut Store<CallState>) -> wasmtime::Result<W>,
         convert: impl FnOnce(W) -> Result<R, FailureKind>,
-    ) -> Result<R, PluginFailure> {
+    ) -> Result<R, Box<PluginFailure>> {
         let answer = self.guest.call(self.info.id.as_str(), deadline, call).and_then(convert);
         answer.map_err(|kind| {
             let failure = PluginFailure { plugin: self.info.id.to_string(), sha256: self.guest.sha256, function, kind };
             tracing::warn!(plugin = failure.plugin, function, "{failure}");
-            failure
+            Box::new(failure)
         })
     }
 }
@@ -146,9 +146,9 @@ impl Loaded {
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(self.limits.answer_bytes);
         // Making the instance runs the guest's start code, so it has a deadline of its own.
-        store.set_epoch_deadline(engine::ticks(deadline));
+        deadline::start(&mut store, deadline);
         let answer = self.pre.instantiate(&mut store).and_then(|plugin| {
-            store.set_epoch_deadline(engine::ticks(deadline));
+            deadline::start(&mut store, deadline);
             call(plugin.retrace_distro_distribution(), &mut store)
         });
         let message = store.data_mut().log.finish();

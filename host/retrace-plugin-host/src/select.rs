@@ -69,7 +69,7 @@ mod tests {
             function: "parse-release",
             kind: FailureKind::Deadline,
         };
-        other("broken", Outcome::Failed(failure))
+        other("broken", Outcome::Failed(Box::new(failure)))
     }
 
     #[test]

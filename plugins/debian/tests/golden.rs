@@ -3,17 +3,15 @@
 use retrace_plugin_debian::Debian;
 use retrace_plugin_sdk::prelude::*;
 
-fn release(source: ReleaseSource) -> Result<Option<(String, Option<String>, Option<String>, bool)>, CallError> {
+/// Version, point release, code name, rolling.
+type Found = Option<(String, Option<String>, Option<String>, bool)>;
+
+fn release(source: ReleaseSource) -> Result<Found, CallError> {
     let release = Debian::parse_release(source)?;
     Ok(release.map(|release| (release.version, release.minor, release.codename, release.rolling)))
 }
 
-fn found(
-    version: &str,
-    minor: &str,
-    codename: &str,
-    rolling: bool,
-) -> Option<(String, Option<String>, Option<String>, bool)> {
+fn found(version: &str, minor: &str, codename: &str, rolling: bool) -> Found {
     Some((version.into(), (!minor.is_empty()).then(|| minor.into()), Some(codename.into()), rolling))
 }
 

@@ -36,7 +36,7 @@ fn what_is_no_component_is_refused() {
 #[test]
 fn a_damaged_component_is_refused_or_serves_but_never_breaks_the_host() {
     let good = component("retrace_plugin_debian");
-    let step = (good.len() / 40).max(1);
+    let step = (good.len() / 16).max(1);
     for at in (8..good.len()).step_by(step) {
         let truncated = good.get(..at).unwrap();
         let host = host_with(&[("x.wasm", truncated)], Limits::default());

@@ -4,7 +4,8 @@
 
 use retrace_plugin_sdk::prelude::*;
 
-struct Bad;
+/// The plugin.
+pub struct Bad;
 
 impl Distribution for Bad {
     fn describe() -> Description {
