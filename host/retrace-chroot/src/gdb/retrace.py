@@ -125,7 +125,8 @@ class Unwinding:
         sections = safe(gdb.execute, "info files", False, True) or ""
         for line in sections.splitlines():
             row = re.match(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+) is (\S+)(?: in (.*))?$", line)
-            if not row:
+            # The sections of the core itself, `load12`, hold memory, not code of a file.
+            if not row or re.match(r"load\d", row.group(3)):
                 continue
             path = row.group(4) or ""
             if row.group(3) in (".eh_frame", ".debug_frame"):
