@@ -184,7 +184,7 @@ fn toggle_usr(path: &str) -> Option<String> {
 /// The path without its leading slash, if it is one that a kernel gives for a file.
 fn absolute(path: &str) -> Result<String, &'static str> {
     let relative = path.strip_prefix('/').ok_or("it is no absolute path")?;
-    let is_plain = relative.split('/').all(|component| is_component(component));
+    let is_plain = relative.split('/').all(is_component);
     let is_short = path.len() <= MAX_PATH_BYTES && relative.split('/').count() <= MAX_COMPONENTS;
     (is_plain && is_short).then(|| relative.to_owned()).ok_or("its path is none that a kernel gives for a file")
 }

@@ -103,7 +103,7 @@ impl Sandbox<'_> {
             args.add(["--ro-bind-try", folder, folder]);
         }
         if Path::new(HOST_DEBUG).is_dir() {
-            args.add(["--size", "4096", "--tmpfs", HOST_DEBUG, "--remount-ro", HOST_DEBUG]);
+            args.add(["--size", "65536", "--tmpfs", HOST_DEBUG]);
         }
         let size = self.limits.file_size_bytes.to_string();
         args.add(["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--size", &size, "--tmpfs", "/tmp"]);
@@ -112,6 +112,10 @@ impl Sandbox<'_> {
         }
         for (host, inside) in &self.shown {
             args.bind(host, inside);
+        }
+        // Last, for the places of the files shown had to be made.
+        if Path::new(HOST_DEBUG).is_dir() {
+            args.add(["--remount-ro", HOST_DEBUG]);
         }
         args.add(["--remount-ro", "/", "--chdir", "/tmp", "--"]);
         args.0.push(self.prlimit.into());

@@ -95,7 +95,7 @@ impl Sysroot {
         let skipped = layout
             .skipped
             .iter()
-            .filter_map(|(index, reason)| Some(Skipped { path: modules.get(*index)?.path.clone(), reason: *reason }));
+            .filter_map(|(index, reason)| Some(Skipped { path: modules.get(*index)?.path.clone(), reason }));
         let names = modules.iter().flat_map(|module| module.aliases.iter().chain([&module.path])).cloned();
         Ok(Self { dir, modules: placed.collect(), names: names.collect(), outside, skipped: skipped.collect() })
     }

@@ -52,13 +52,9 @@ fn arguments(line: &str, function: &str) -> Vec<Variable> {
     };
     let list = after_pc.strip_prefix(function).and_then(|rest| rest.strip_prefix(" ("));
     let Some(list) = list.filter(|_| !function.is_empty()) else { return Vec::new() };
+    // gdb shows the value at entry where it knows no other, as `name@entry=value`, and both as `name=1, name@entry=2`.
     let pieces = split_list(list).into_iter().take(MAX_VARIABLES);
-    pieces.filter_map(|piece| piece.split_once('=').map(|(name, value)| (name, value))).map(argument).collect()
-}
-
-/// gdb shows the value at entry where it knows no other, as `name@entry=value`, and both as `name=1, name@entry=2`.
-fn argument((name, value): (&str, &str)) -> Variable {
-    variable(name, value)
+    pieces.filter_map(|piece| piece.split_once('=')).map(|(name, value)| variable(name, value)).collect()
 }
 
 /// Cuts `a=1, b={2, 3}, c=")"...) at f.c` at the commas between arguments, up to the bracket that closes the list.
