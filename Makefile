@@ -19,7 +19,7 @@ build: setup ## the `retrace` command
 	cargo build --locked --package retrace-cli
 
 plugins: setup ## the distribution plugins, as WebAssembly components
-	cargo build --locked --profile plugin --target wasm32-wasip2 $(PLUGINS) --package retrace-plugin-bad
+	cargo build --locked --profile plugin --target wasm32-wasip2 $(PLUGINS) --package retrace-plugin-bad --lib --examples
 
 demo: build plugins ## a real crash of a Debian program and one of an RPM distribution, each turned into a backtrace
 	@tests/scripts/demo.sh

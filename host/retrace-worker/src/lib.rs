@@ -1,1 +1,23 @@
-//! retrace-worker.
+//! The retrace job: from a core to a backtrace, step by step, and the loop that takes tasks from the queue.
+//!
+//! [`Analyzer::analyze`] is the whole pipeline: intake, facts, release, packages, files, backtrace. The decisions are
+//! pure ([`release`](crate), [`assemble`](crate)); the other crates do the work. [`run_tasks`] puts a lease, a heartbeat
+//! and the store around it.
+//!
+//! Promises: a module is used only when its file has the build-id that the core names; every failure and every
+//! imperfect frame carries a typed reason and what would mend it; killing the process at any instant leaves nothing but
+//! a work folder that the next start removes, and a task that is taken again.
+//!
+//! Not here: HTTP (`retrace-server`), what is printed on a terminal (`retrace-cli`).
+
+mod analyze;
+mod assemble;
+mod error;
+mod intake;
+mod release;
+mod story;
+mod task;
+
+pub use analyze::{Analysis, AnalyzeRequest, Analyzer, AnalyzerOptions, Observer};
+pub use error::AnalyzeError;
+pub use task::{TaskLoopOptions, run_tasks};

@@ -1,0 +1,195 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use retrace_types::{Architecture, DistroId, VersionId};
+
+/// Turns coredumps from any Linux distribution into backtraces, from packages that it mirrors and verifies itself.
+#[derive(Debug, Parser)]
+#[command(
+    name = "retrace",
+    version,
+    after_help = "Exit codes:\n  0  done; for `analyze`: a backtrace without a gap\n  1  failed\n  2  wrong usage or configuration\n  \
+                  3  `analyze` made a backtrace, but something is missing: the gaps say what and how to mend it\n\n\
+                  Examples:\n  retrace mirror sync debian 12 x86_64\n  retrace analyze core --os-release /etc/os-release\n  \
+                  retrace serve"
+)]
+pub(crate) struct Args {
+    /// Configuration file [default: ~/.config/retrace/retrace.toml, else /etc/retrace/retrace.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "RETRACE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say more; twice for debugging. RETRACE_LOG takes a filter such as `retrace_mirror=debug`
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a backtrace from a core
+    #[command(after_help = "Examples:\n  retrace analyze core --os-release os-release --package bash-5.2.15-2+b7\n  \
+                            retrace analyze core.zst --format json > backtrace.json\n  retrace analyze core --out result/\n\n\
+                            Exit codes: 0 no gap, 3 a backtrace with gaps, 1 no backtrace, 2 wrong usage.")]
+    Analyze(AnalyzeArgs),
+
+    /// Mirror the packages of distributions
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
+
+    /// Look at the distribution plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+
+    /// Take crashes by HTTP: starts the server and one worker
+    Serve,
+
+    /// Work on the queue of crashes that `retrace serve` fills
+    Worker {
+        /// End when the process that started this one ends
+        #[arg(long, hide = true)]
+        exit_with_parent: bool,
+    },
+
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: retrace completions bash > /etc/bash_completion.d/retrace")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Write the man pages into a folder
+    #[command(after_help = "Example: retrace man /usr/local/share/man/man1")]
+    Man {
+        /// The folder
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AnalyzeArgs {
+    /// The core: plain or compressed with gzip, xz, zstd, lz4 or bzip2
+    pub(crate) core: PathBuf,
+
+    /// The os-release file of the machine that crashed, or a file with one line such as "Fedora release 40 (Forty)"
+    #[arg(long, value_name = "FILE")]
+    pub(crate) os_release: Option<PathBuf>,
+
+    /// The crashed package: name, version and release, as in bash-5.2.26-3.fc40
+    #[arg(long, value_name = "NVR")]
+    pub(crate) package: Option<String>,
+
+    /// Path of the crashed program on its machine, where the core does not tell it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) executable: Option<String>,
+
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Also write backtrace.json, backtrace.txt and log into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Keep the sysroot that the debugger saw in this folder, which must not exist, for a debugger of your own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_sysroot: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MirrorCommand {
+    /// Read the repositories of a release into the index; packages are fetched when a core needs them
+    #[command(after_help = "Examples:\n  retrace mirror sync debian 12 x86_64\n  \
+                            retrace mirror sync fedora 40 x86_64 --mirror releases=http://mirror.example/f40/os --mirror \
+                            releases-debuginfo=/srv/f40-debug --key our-key.asc")]
+    Sync(SyncArgs),
+
+    /// List what is mirrored
+    List {
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SyncArgs {
+    /// Distribution, such as debian
+    pub(crate) distribution: DistroId,
+
+    /// Version, such as 12
+    pub(crate) version: VersionId,
+
+    /// Architecture, such as x86_64
+    pub(crate) architecture: Architecture,
+
+    /// Use this mirror, and only the repositories that are named so; a URL or folder without REPOSITORY= is the first
+    /// repository of the release
+    #[arg(long = "mirror", value_name = "[REPOSITORY=]URL")]
+    pub(crate) mirrors: Vec<String>,
+
+    /// A further OpenPGP key file that may sign these repositories
+    #[arg(long = "key", value_name = "FILE")]
+    pub(crate) keys: Vec<PathBuf>,
+
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the plugins
+    List {
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show a plugin's releases, and a release's repositories
+    #[command(after_help = "Examples:\n  retrace plugin show debian\n  retrace plugin show fedora 40 --arch aarch64")]
+    Show {
+        /// Plugin, such as debian
+        id: DistroId,
+        /// Release, to see its repositories
+        version: Option<String>,
+        /// Architecture of the repositories
+        #[arg(long, default_value = "x86_64")]
+        arch: Architecture,
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the configuration in force, with the environment variable of each key
+    Show,
+    /// Look for mistakes; exit code 2 if there is one
+    Check,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,229 @@
+//! `retrace mirror`.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use retrace_mirror::{Outcome, SyncReport};
+use retrace_types::RepositorySpec;
+use serde::Serialize;
+
+use crate::{
+    FAILED,
+    args::{Format, MirrorCommand, SyncArgs},
+    config::Config,
+    progress::TerminalProgress,
+    wiring,
+};
+
+pub(crate) async fn run(config: &Config, command: &MirrorCommand) -> Result<ExitCode> {
+    match command {
+        MirrorCommand::Sync(args) => sync(config, args).await,
+        MirrorCommand::List { format } => list(config, *format).await,
+    }
+}
+
+async fn sync(config: &Config, args: &SyncArgs) -> Result<ExitCode> {
+    let plugins = wiring::plugins(config)?;
+    let release = plugins.release_by_version(&args.distribution, args.version.as_str())?;
+    let specs = plugins.repositories(&release, args.architecture)?;
+    let specs = with_mirrors(specs, &args.mirrors)?;
+
+    let mut config = config.clone();
+    config.mirror.operator_keys.extend(args.keys.iter().cloned());
+    let mirror = wiring::mirror(&config, wiring::store(&config).await?)?;
+    let report = {
+        let progress = TerminalProgress::new();
+        mirror.sync(&release, args.architecture, &specs, &progress).await?
+    };
+    match args.format {
+        Format::Json => super::print_json(&SyncDocument::from(&report))?,
+        Format::Text => super::print(&sync_text(&report))?,
+    }
+    let failed = report.repositories.iter().any(|repository| matches!(repository.outcome, Outcome::Failed(_)));
+    Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// The repositories that the mirrors name, with those mirrors; all of them where no mirror is named.
+fn with_mirrors(specs: Vec<RepositorySpec>, mirrors: &[String]) -> Result<Vec<RepositorySpec>> {
+    if mirrors.is_empty() {
+        return Ok(specs);
+    }
+    let mut chosen: Vec<RepositorySpec> = Vec::new();
+    for argument in mirrors {
+        let (id, url) = split_mirror(argument);
+        let spec = match id {
+            Some(id) => specs.iter().find(|spec| spec.id == id),
+            None => specs.first(),
+        };
+        let Some(spec) = spec else {
+            let ids: Vec<_> = specs.iter().map(|spec| spec.id.as_str()).collect();
+            bail!("--mirror {argument}: the release has no such repository; it has {}", ids.join(", "));
+        };
+        match chosen.iter_mut().find(|known| known.id == spec.id) {
+            Some(known) => known.mirrors.push(url.to_owned()),
+            None => chosen.push(RepositorySpec { mirrors: vec![url.to_owned()], ..spec.clone() }),
+        }
+    }
+    Ok(chosen)
+}
+
+/// `id=url`; a text whose part before the first `=` looks like a URL or a path is all URL.
+fn split_mirror(argument: &str) -> (Option<&str>, &str) {
+    match argument.split_once('=') {
+        Some((id, url)) if !id.contains(['/', ':', '.']) => (Some(id), url),
+        _ => (None, argument),
+    }
+}
+
+#[derive(Serialize)]
+struct SyncDocument {
+    repositories: Vec<RepositoryDocument>,
+}
+
+#[derive(Serialize)]
+struct RepositoryDocument {
+    id: String,
+    outcome: &'static str,
+    error: Option<String>,
+    packages: Option<u64>,
+    build_ids: Option<u64>,
+    mirror: Option<String>,
+    bytes: u64,
+    milliseconds: f64,
+}
+
+impl From<&SyncReport> for SyncDocument {
+    fn from(report: &SyncReport) -> Self {
+        let repositories = report.repositories.iter().map(|repository| {
+            let (outcome, error, packages, build_ids) = match &repository.outcome {
+                Outcome::Updated { packages, build_ids } => ("updated", None, Some(*packages), Some(*build_ids)),
+                Outcome::Unchanged => ("unchanged", None, None, None),
+                Outcome::Failed(error) => ("failed", Some(chain(error)), None, None),
+            };
+            RepositoryDocument {
+                id: repository.id.clone(),
+                outcome,
+                error,
+                packages,
+                build_ids,
+                mirror: repository.mirror.clone(),
+                bytes: repository.bytes,
+                milliseconds: repository.duration.as_secs_f64() * 1000.0,
+            }
+        });
+        Self { repositories: repositories.collect() }
+    }
+}
+
+fn sync_text(report: &SyncReport) -> String {
+    let mut text = String::new();
+    for repository in SyncDocument::from(report).repositories {
+        let from = repository.mirror.map(|mirror| format!(" from {mirror}")).unwrap_or_default();
+        let what = match (repository.packages, repository.build_ids, repository.error) {
+            (Some(packages), Some(build_ids), _) => format!("{packages} packages, {build_ids} build-ids{from}"),
+            (_, _, Some(error)) => error,
+            _ => format!("no news{from}"),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<20} {:<9} {what} ({} KiB, {:.0} ms)",
+            repository.id,
+            repository.outcome,
+            repository.bytes / 1024,
+            repository.milliseconds
+        );
+    }
+    text
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct MirroredDocument {
+    release: String,
+    architecture: String,
+    repository: String,
+    mirrors: Vec<String>,
+    synced_at: Option<String>,
+}
+
+async fn list(config: &Config, format: Format) -> Result<ExitCode> {
+    let repositories = wiring::store(config).await?.repositories(None, None).await.context("cannot read the index")?;
+    let documents: Vec<_> = repositories
+        .into_iter()
+        .map(|repository| MirroredDocument {
+            release: repository.release.to_string(),
+            architecture: repository.architecture.to_string(),
+            repository: repository.spec.id,
+            mirrors: repository.spec.mirrors,
+            synced_at: repository.synced_at.map(|at| at.to_string()),
+        })
+        .collect();
+    match format {
+        Format::Json => super::print_json(&documents)?,
+        Format::Text if documents.is_empty() => {
+            super::print("Nothing is mirrored yet. Start with: retrace mirror sync DISTRIBUTION VERSION ARCH\n")?;
+        }
+        Format::Text => {
+            let mut text = String::new();
+            for document in documents {
+                let MirroredDocument { release, architecture, repository, mirrors, synced_at } = document;
+                let synced = synced_at.unwrap_or_else(|| "never".to_owned());
+                let mirrors = mirrors.join(" ");
+                writeln!(text, "{release:<16} {architecture:<9} {repository:<20} synced {synced}  {mirrors}")?;
+            }
+            super::print(&text)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use retrace_types::{RepositoryContent, RepositoryLayout, SignaturePolicy};
+
+    use super::*;
+
+    fn spec(id: &str) -> RepositorySpec {
+        RepositorySpec {
+            id: id.into(),
+            title: id.into(),
+            layout: RepositoryLayout::RpmMd,
+            content: RepositoryContent::Packages,
+            mirrors: vec!["https://upstream.example/".into()],
+            signatures: SignaturePolicy { metadata: true, packages: true },
+            keys: Vec::new(),
+            config: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn mirrors_choose_repositories() {
+        let specs = || vec![spec("releases"), spec("updates"), spec("debug")];
+        let chosen = |mirrors: &[&str]| {
+            let mirrors: Vec<_> = mirrors.iter().map(|m| (*m).to_owned()).collect();
+            with_mirrors(specs(), &mirrors)
+                .map(|specs| specs.into_iter().map(|spec| (spec.id, spec.mirrors.join(" "))).collect::<Vec<_>>())
+        };
+        let pair = |id: &str, url: &str| (id.to_owned(), url.to_owned());
+        assert_eq!(chosen(&[]).unwrap().len(), 3);
+        assert_eq!(chosen(&["http://h/x?a=b"]).unwrap(), [pair("releases", "http://h/x?a=b")]);
+        assert_eq!(chosen(&["/srv/a=b"]).unwrap(), [pair("releases", "/srv/a=b")]);
+        assert_eq!(
+            chosen(&["debug=/srv/d", "updates=http://h/", "debug=/srv/e"]).unwrap(),
+            [pair("debug", "/srv/d /srv/e"), pair("updates", "http://h/")]
+        );
+        let error = chosen(&["testing=http://h/"]).unwrap_err().to_string();
+        assert!(error.contains("releases, updates, debug"), "{error}");
+    }
+}

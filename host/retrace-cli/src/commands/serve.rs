@@ -1,0 +1,144 @@
+//! `retrace serve` and `retrace worker`.
+//!
+//! The server runs no plugin and spawns nothing for a request; the worker is a second process of this binary, which meets it
+//! only in the store. A worker that dies is started again; one whose server died ends.
+
+use std::{env, path::Path, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+use retrace_process::{Child, Invocation};
+use retrace_server::{AppState, ServerOptions};
+use retrace_worker::{TaskLoopOptions, run_tasks};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, wiring};
+
+const MIB: u64 = 1024 * 1024;
+
+/// How long a worker may take to give its task back.
+const WORKER_GRACE: Duration = Duration::from_secs(10);
+
+/// Pause before a worker that died is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a worker looks whether its server is still there.
+const PARENT_CHECK: Duration = Duration::from_millis(500);
+
+/// Variables that the worker gets; everything of ours starts with `RETRACE_`.
+const PASSED_VARIABLES: [&str; 9] =
+    ["HOME", "PATH", "LANG", "TMPDIR", "NO_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TZ"];
+
+pub(crate) async fn serve(config: &Config, file: Option<&Path>, verbose: u8) -> Result<ExitCode> {
+    let stop = stop_on_signal()?;
+    let store = wiring::store(config).await?;
+    let address = config.server.listen;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: choose another address with server.listen or RETRACE_SERVER_LISTEN")
+    })?;
+    // Port 0 lets the system choose: whoever started us reads the address here.
+    super::print(&format!("Listening on http://{}\n", listener.local_addr()?))?;
+    let worker = tokio::spawn(keep_worker(worker_invocation(file, verbose)?, stop.clone()));
+    let state = AppState::new(store, server_options(config));
+    retrace_server::serve(listener, state, stop.clone().cancelled_owned()).await?;
+    stop.cancel();
+    worker.await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<ExitCode> {
+    let stop = stop_on_signal()?;
+    if exit_with_parent {
+        tokio::spawn(stop_without_parent(stop.clone()));
+    }
+    let analyzer = wiring::analyzer(config).await?;
+    let options = TaskLoopOptions {
+        owner: owner(),
+        lease: Duration::from_secs(config.worker.lease_seconds.max(1)),
+        poll: Duration::from_millis(config.worker.poll_milliseconds.max(10)),
+    };
+    run_tasks(&analyzer, &options, &stop).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn server_options(config: &Config) -> ServerOptions {
+    let server = &config.server;
+    ServerOptions {
+        require_https: server.require_https,
+        trust_forwarded_proto: server.trust_forwarded_proto,
+        max_parallel_tasks: server.max_parallel_tasks.into(),
+        max_packed_bytes: server.max_packed_size_mib.saturating_mul(MIB),
+        max_unpacked_bytes: server.max_unpacked_size_mib.saturating_mul(MIB),
+        min_storage_left_bytes: server.min_storage_left_mib.saturating_mul(MIB),
+        ..ServerOptions::default()
+    }
+}
+
+/// Cancelled by SIGINT or SIGTERM.
+fn stop_on_signal() -> Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+async fn stop_without_parent(stop: CancellationToken) {
+    let parent = rustix::process::getppid();
+    while rustix::process::getppid() == parent {
+        tokio::time::sleep(PARENT_CHECK).await;
+    }
+    tracing::info!("The server is gone; the worker ends");
+    stop.cancel();
+}
+
+/// This binary as a worker, with the same configuration.
+fn worker_invocation(file: Option<&Path>, verbose: u8) -> Result<Invocation> {
+    let mut call = Invocation::new(env::current_exe().context("cannot find the running program")?);
+    if let Some(file) = file {
+        call = call.arg("--config").arg(std::path::absolute(file)?);
+    }
+    if verbose > 0 {
+        call = call.arg(format!("-{}", "v".repeat(usize::from(verbose))));
+    }
+    let passed = |name: &str| name.starts_with("RETRACE_") || PASSED_VARIABLES.contains(&name);
+    for (name, value) in env::vars().filter(|(name, _)| passed(name)) {
+        call = call.env(name, value);
+    }
+    Ok(call.arg("worker").arg("--exit-with-parent"))
+}
+
+/// Runs a worker until `stop`, starting it again when it dies.
+async fn keep_worker(call: Invocation, stop: CancellationToken) -> Result<()> {
+    loop {
+        let mut child: Child = retrace_process::spawn(&call).context("cannot start the worker")?;
+        let ended = tokio::select! {
+            ended = child.wait() => ended,
+            () = stop.cancelled() => {
+                child.terminate(WORKER_GRACE).await?;
+                return Ok(());
+            }
+        };
+        tracing::warn!(status = ?ended, "The worker ended; it is started again");
+        tokio::select! {
+            () = tokio::time::sleep(RESTART_PAUSE) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// Host and process: names the worker in the store.
+fn owner() -> String {
+    let host = rustix::system::uname();
+    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id())
+}

@@ -1,0 +1,341 @@
+//! The configuration: one TOML file, every key with a default, unknown keys refused, each key overridable by an
+//! environment variable (`server.listen` by `RETRACE_SERVER_LISTEN`).
+
+use std::{
+    collections::BTreeMap,
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Where the file lies when neither `--config` nor `RETRACE_CONFIG` names one.
+const SYSTEM_FILE: &str = "/etc/retrace/retrace.toml";
+
+/// Variables that start with `RETRACE_` and are no configuration keys.
+const OTHER_VARIABLES: [&str; 3] = ["RETRACE_CONFIG", "RETRACE_LOG", "RETRACE_REQUIRE_TOOLS"];
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Store: database, mirrored packages, tasks. Losing it loses what was mirrored.
+    pub(crate) state_dir: PathBuf,
+    /// Unpacked files, compiled plugins, downloads. May be deleted while nothing runs.
+    pub(crate) cache_dir: PathBuf,
+    /// Plugins: `*.wasm`.
+    pub(crate) plugin_dir: PathBuf,
+    /// OpenPGP keys of the distributions: `<distribution>/<key file>`.
+    pub(crate) keys_dir: PathBuf,
+    pub(crate) mirror: MirrorConfig,
+    pub(crate) gdb: GdbConfig,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) server: ServerConfig,
+    pub(crate) worker: WorkerConfig,
+}
+
+/// `[mirror]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MirrorConfig {
+    /// Further key files that may sign any repository.
+    pub(crate) operator_keys: Vec<PathBuf>,
+    pub(crate) connect_timeout_seconds: u64,
+    /// Longest silence of a mirror during a transfer.
+    pub(crate) idle_timeout_seconds: u64,
+}
+
+/// `[gdb]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GdbConfig {
+    /// Program; a name is looked up in the usual folders.
+    pub(crate) program: PathBuf,
+    pub(crate) time_limit_seconds: u64,
+    pub(crate) memory_limit_mib: u64,
+}
+
+/// `[limits]`: what a core may claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// Largest core after decompression; holes count.
+    pub(crate) core_size_mib: u64,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerConfig {
+    pub(crate) listen: SocketAddr,
+    /// Refuse task requests that did not come by HTTPS through the trusted proxy.
+    pub(crate) require_https: bool,
+    /// Believe `X-Forwarded-Proto`: only behind a proxy that sets it.
+    pub(crate) trust_forwarded_proto: bool,
+    pub(crate) max_parallel_tasks: u32,
+    /// Largest upload.
+    pub(crate) max_packed_size_mib: u64,
+    /// Largest sum of an archive's members.
+    pub(crate) max_unpacked_size_mib: u64,
+    /// Free space that an upload must leave.
+    pub(crate) min_storage_left_mib: u64,
+}
+
+/// `[worker]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WorkerConfig {
+    /// How long a task stays with a worker that gives no sign of life.
+    pub(crate) lease_seconds: u64,
+    /// How often an idle worker asks for a task.
+    pub(crate) poll_milliseconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (state_dir, cache_dir) = default_dirs();
+        let prefix = install_prefix();
+        Self {
+            state_dir,
+            cache_dir,
+            plugin_dir: prefix.join("lib/retrace/plugins"),
+            keys_dir: prefix.join("share/retrace/gpg"),
+            mirror: MirrorConfig::default(),
+            gdb: GdbConfig::default(),
+            limits: LimitsConfig::default(),
+            server: ServerConfig::default(),
+            worker: WorkerConfig::default(),
+        }
+    }
+}
+
+impl Default for MirrorConfig {
+    fn default() -> Self {
+        Self { operator_keys: Vec::new(), connect_timeout_seconds: 10, idle_timeout_seconds: 30 }
+    }
+}
+
+impl Default for GdbConfig {
+    fn default() -> Self {
+        Self { program: PathBuf::from("gdb"), time_limit_seconds: 300, memory_limit_mib: 4096 }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { core_size_mib: 256 * 1024 }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8180)),
+            require_https: false,
+            trust_forwarded_proto: false,
+            max_parallel_tasks: 5,
+            max_packed_size_mib: 1024,
+            max_unpacked_size_mib: 2047, // a client of EL7 overflows at 2048
+            min_storage_left_mib: 1024,
+        }
+    }
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { lease_seconds: 60, poll_milliseconds: 500 }
+    }
+}
+
+impl Config {
+    /// Reads the file (`--config`, `RETRACE_CONFIG`, `/etc/retrace/retrace.toml`, or the user's), then the environment.
+    ///
+    /// # Errors
+    /// An unreadable or invalid file, an unknown key, a value of the wrong kind.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
+        let environment: BTreeMap<_, _> = env::vars().filter(|(name, _)| name.starts_with("RETRACE_")).collect();
+        let text = match file_to_read(file) {
+            Some(path) => {
+                let text = std::fs::read_to_string(&path);
+                text.with_context(|| format!("cannot read the configuration {}", path.display()))
+                    .map(|text| (path, text))
+                    .map(Some)?
+            }
+            None => None,
+        };
+        let (name, text) = text.map_or((String::from("defaults"), String::new()), |(p, t)| (p.display().to_string(), t));
+        Self::parse(&text, &environment).with_context(|| format!("in the configuration ({name})"))
+    }
+
+    /// The configuration that this text and these variables give.
+    fn parse(text: &str, environment: &BTreeMap<String, String>) -> Result<Self> {
+        let mut table: Table = text.parse().context("it is not TOML")?;
+        let known = Self::keys()?;
+        for (name, value) in environment {
+            if OTHER_VARIABLES.contains(&name.as_str()) {
+                continue;
+            }
+            let Some(key) = known.iter().find(|key| variable_of(key) == *name) else {
+                bail!("the environment variable {name} belongs to no key; `retrace config show` lists the keys");
+            };
+            set(&mut table, key, parse_value(value))?;
+        }
+        Value::Table(table).try_into().context("see `retrace config show` for the keys and their defaults")
+    }
+
+    /// Every key, with dots: `server.listen`.
+    fn keys() -> Result<Vec<String>> {
+        let table = Table::try_from(Self::default())?;
+        let mut keys = Vec::new();
+        for (name, value) in table {
+            match value {
+                Value::Table(section) => keys.extend(section.keys().map(|key| format!("{name}.{key}"))),
+                _ => keys.push(name),
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What is wrong with this configuration on this machine, one sentence for each thing.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.plugin_dir.is_dir() {
+            problems.push(format!(
+                "plugin_dir {} does not exist: no distribution is known; run `make plugins` or install the plugins",
+                self.plugin_dir.display()
+            ));
+        }
+        if !self.keys_dir.is_dir() {
+            problems.push(format!(
+                "keys_dir {} does not exist: no signature can be verified; point it at the folder gpg/ of Retrace",
+                self.keys_dir.display()
+            ));
+        }
+        for key in &self.mirror.operator_keys {
+            if !key.is_file() {
+                problems.push(format!("mirror.operator_keys: {} is no file", key.display()));
+            }
+        }
+        for dir in [&self.state_dir, &self.cache_dir] {
+            if let Err(error) = std::fs::create_dir_all(dir) {
+                problems.push(format!("{} cannot be made: {error}; choose a folder that you own", dir.display()));
+            }
+        }
+        if self.server.max_unpacked_size_mib < self.server.max_packed_size_mib {
+            problems.push("server.max_unpacked_size_mib is smaller than server.max_packed_size_mib".to_owned());
+        }
+        problems
+    }
+}
+
+/// The environment variable that overrides a key: `server.listen` gives `RETRACE_SERVER_LISTEN`.
+pub(crate) fn variable_of(key: &str) -> String {
+    format!("RETRACE_{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+/// A number, a boolean or an array if the text is one, else the text itself.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+    match parsed {
+        Some(value @ (Value::Integer(_) | Value::Boolean(_) | Value::Array(_))) => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((section, key)) => {
+            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(section_table) = entry else { bail!("`{section}` must be a section: [{section}]") };
+            section_table.insert(key.to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
+fn file_to_read(named: Option<&Path>) -> Option<PathBuf> {
+    let user_file = user_dir("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("retrace/retrace.toml"));
+    let implicit = || user_file.into_iter().chain([PathBuf::from(SYSTEM_FILE)]).find(|path| path.is_file());
+    let from_env = || env::var_os("RETRACE_CONFIG").map(PathBuf::from);
+    named.map(Path::to_owned).or_else(from_env).or_else(implicit)
+}
+
+/// Root keeps its state in the system's folders, a user in the XDG ones.
+fn default_dirs() -> (PathBuf, PathBuf) {
+    let system = || (PathBuf::from("/var/lib/retrace"), PathBuf::from("/var/cache/retrace"));
+    if rustix::process::geteuid().is_root() {
+        return system();
+    }
+    let state = user_dir("XDG_STATE_HOME", ".local/state");
+    let cache = user_dir("XDG_CACHE_HOME", ".cache");
+    state.zip(cache).map_or_else(system, |(state, cache)| (state.join("retrace"), cache.join("retrace")))
+}
+
+/// A folder of the XDG Base Directory Specification.
+fn user_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |dir: PathBuf| dir.is_absolute().then_some(dir);
+    let named = env::var_os(variable).map(PathBuf::from).and_then(absolute);
+    named.or_else(|| env::var_os("HOME").map(PathBuf::from).and_then(absolute).map(|home| home.join(below_home)))
+}
+
+/// `/usr/local` for `/usr/local/bin/retrace`.
+fn install_prefix() -> PathBuf {
+    let exe = env::current_exe().ok();
+    let bin = exe.as_deref().and_then(Path::parent).filter(|dir| dir.file_name().is_some_and(|name| name == "bin"));
+    bin.and_then(Path::parent).map_or_else(|| PathBuf::from("/usr"), Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::parse(text, &environment)
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        assert_eq!(parse("", &[]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        for text in ["stat_dir = '/x'", "[server]\nlisten_on = '1'", "[nonsense]\na = 1"] {
+            let error = format!("{:#}", parse(text, &[]).unwrap_err());
+            assert!(error.contains("unknown field"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let text = "state_dir = '/file'\n[server]\nmax_parallel_tasks = 3";
+        let environment = [
+            ("RETRACE_STATE_DIR", "/env"),
+            ("RETRACE_SERVER_MAX_PARALLEL_TASKS", "7"),
+            ("RETRACE_MIRROR_OPERATOR_KEYS", "['/k.asc']"),
+        ];
+        let config = parse(text, &environment).unwrap();
+        assert_eq!(config.state_dir, Path::new("/env"));
+        assert_eq!(config.server.max_parallel_tasks, 7);
+        assert_eq!(config.mirror.operator_keys, [PathBuf::from("/k.asc")]);
+    }
+
+    #[test]
+    fn a_variable_of_no_key_is_refused() {
+        let error = parse("", &[("RETRACE_STATEDIR", "/x")]).unwrap_err();
+        assert!(format!("{error:#}").contains("RETRACE_STATEDIR"));
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        let shown = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(parse(&shown, &[]).unwrap(), Config::default());
+    }
+}

@@ -1,0 +1,430 @@
+//! One retrace, step by step.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use retrace_chroot::{FileCache, FillRequest, GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
+use retrace_coredump::{CoreFacts, Module, ModuleKind, NoBuildId};
+use retrace_mirror::{Found, Member, Mirror, Progress, Resolved, WantedModule};
+use retrace_plugin_host::PluginHost;
+use retrace_store::{RepositoryKey, Scope, Store};
+use retrace_types::{
+    Backtrace, BuildId, Gap, GapReason, PackageReport, ReleaseReport, Role, StepTiming, TaskStatus,
+};
+
+use crate::{
+    AnalyzeError,
+    assemble::{self, ModuleState, Parts},
+    intake::{self, Intake},
+    release::{self, Decision},
+    story::Story,
+};
+
+/// Where an [`Analyzer`] works and what it allows.
+#[derive(Clone, Debug)]
+pub struct AnalyzerOptions {
+    /// Folder for the jobs' own folders; on the same file system as the cache, so that links into it work.
+    pub work_dir: PathBuf,
+    /// The debugger: a path, or a name that is looked up.
+    pub gdb: PathBuf,
+    /// Limits of the debugger's sandbox.
+    pub sandbox: SandboxLimits,
+    /// Largest core after decompression, in bytes; holes count.
+    pub max_core_bytes: u64,
+}
+
+/// What to analyze, and what is known beside the core.
+#[derive(Clone, Debug, Default)]
+pub struct AnalyzeRequest {
+    /// The core, possibly compressed.
+    pub core: PathBuf,
+    /// Text of the os-release file, or the one line of `/etc/redhat-release`.
+    pub os_release: Option<String>,
+    /// Name, version and release of the crashed package.
+    pub package: Option<String>,
+    /// Path of the crashed program.
+    pub executable: Option<String>,
+    /// Build the sysroot in this folder and leave it there, for a debugger of the user's own.
+    pub keep_sysroot: Option<PathBuf>,
+}
+
+/// The result of a retrace.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// The structured result.
+    pub backtrace: Backtrace,
+    /// The debugger's full text, as old clients expect it.
+    pub text: String,
+    /// The log: the story of this retrace in plain words.
+    pub story: String,
+}
+
+/// Told how far a retrace is.
+pub trait Observer: Progress + Sync {
+    /// The task is at this step now.
+    fn status(&self, _status: TaskStatus) {}
+}
+
+impl Observer for () {}
+
+/// Makes backtraces. One serves many retraces at once.
+#[derive(Clone)]
+pub struct Analyzer {
+    store: Store,
+    mirror: Mirror,
+    plugins: Arc<PluginHost>,
+    cache: FileCache,
+    options: AnalyzerOptions,
+}
+
+impl Analyzer {
+    /// An analyzer on these parts.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        mirror: Mirror,
+        plugins: Arc<PluginHost>,
+        cache: FileCache,
+        options: AnalyzerOptions,
+    ) -> Self {
+        Self { store, mirror, plugins, cache, options }
+    }
+
+    /// The store that packages and tasks are kept in.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Makes the backtrace of one core. What is missing becomes a gap of the result; the work folder is removed.
+    ///
+    /// # Errors
+    /// [`AnalyzeError`] when there is no backtrace at all: the file is no core, or the debugger cannot be run.
+    pub async fn analyze(&self, request: &AnalyzeRequest, observer: &dyn Observer) -> Result<Analysis, AnalyzeError> {
+        let job = Job { analyzer: self, request, observer, story: Story::default(), timings: Vec::new() };
+        job.run().await
+    }
+}
+
+/// One retrace under way.
+struct Job<'a> {
+    analyzer: &'a Analyzer,
+    request: &'a AnalyzeRequest,
+    observer: &'a dyn Observer,
+    story: Story,
+    timings: Vec<StepTiming>,
+}
+
+/// What the packages gave.
+#[derive(Default)]
+struct Packages {
+    resolved: HashMap<BuildId, Resolved>,
+    /// Names of the repositories, for the result.
+    repositories: HashMap<RepositoryKey, String>,
+}
+
+impl Job<'_> {
+    async fn run(mut self) -> Result<Analysis, AnalyzeError> {
+        let options = &self.analyzer.options;
+        let work_dir = |source| AnalyzeError::WorkDir { path: options.work_dir.clone(), source };
+        std::fs::create_dir_all(&options.work_dir).map_err(work_dir)?;
+        let work = tempfile::Builder::new().prefix("retrace-").tempdir_in(&options.work_dir).map_err(work_dir)?;
+
+        self.observer.status(TaskStatus::Analyze);
+        let start = Instant::now();
+        let Intake { core, facts, decompressed_bytes } = self.intake(work.path()).await?;
+        self.tell_facts(&facts, decompressed_bytes);
+        self.finish_step("facts", start);
+
+        let start = Instant::now();
+        let analyzer = self.analyzer;
+        let decision = release::decide(&analyzer.plugins, &analyzer.store, self.request, &facts).await?;
+        let mut gaps = Vec::new();
+        let mut report: Option<ReleaseReport> = None;
+        let mut scope = None;
+        match decision {
+            Decision::Release { release, report: found } => {
+                self.story.tell(&format!("Release: {} ({})", found.id, found.reason));
+                scope = Some(Scope { release: release.id, architecture: facts.architecture });
+                report = Some(found);
+            }
+            Decision::Unknown(gap) => {
+                self.story.warn(&gap.message);
+                gaps.push(gap);
+            }
+        }
+        self.finish_step("release", start);
+
+        self.observer.status(TaskStatus::Init);
+        let start = Instant::now();
+        let packages = match &scope {
+            Some(scope) => self.resolve(scope, &facts).await?,
+            None => Some(Packages::default()),
+        };
+        let packages = packages.unwrap_or_else(|| {
+            gaps.extend(scope.as_ref().map(not_mirrored));
+            Packages::default()
+        });
+        self.finish_step("packages", start);
+
+        let start = Instant::now();
+        let executable = self.executable(&facts);
+        let sysroot_dir = self.request.keep_sysroot.clone().unwrap_or_else(|| work.path().join("sysroot"));
+        let (sysroot, modules) = self.files(&sysroot_dir, &facts, &packages).await?;
+        self.finish_step("files", start);
+
+        self.observer.status(TaskStatus::Backtrace);
+        let start = Instant::now();
+        self.observer.step("Running the debugger");
+        let gdb = self.debug(&core, executable.as_deref(), &sysroot, &work.path().join("gdb")).await?;
+        self.finish_step("backtrace", start);
+
+        self.observer.status(TaskStatus::Cleanup);
+        let parts = Parts {
+            facts: &facts,
+            executable,
+            release: report,
+            modules,
+            gdb: &gdb,
+            gaps,
+            timings: self.timings.clone(),
+        };
+        let backtrace = assemble::assemble(parts);
+        self.tell_result(&backtrace);
+        let remove = tokio::task::spawn_blocking(move || work.close());
+        if let Ok(Err(error)) = remove.await {
+            tracing::warn!(%error, "cannot remove a work folder");
+        }
+        Ok(Analysis { backtrace, text: gdb.text, story: self.story.into_text() })
+    }
+
+    fn finish_step(&mut self, step: &str, start: Instant) {
+        let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+        self.timings.push(StepTiming { step: step.to_owned(), milliseconds });
+    }
+
+    async fn intake(&self, work_dir: &Path) -> Result<Intake, AnalyzeError> {
+        self.observer.step("Reading the core");
+        let (core, work_dir) = (self.request.core.clone(), work_dir.to_owned());
+        let max_core_bytes = self.analyzer.options.max_core_bytes;
+        let reading = tokio::task::spawn_blocking(move || intake::open(&core, &work_dir, max_core_bytes));
+        reading.await.map_err(|source| AnalyzeError::StepLost { step: "facts", source })?
+    }
+
+    /// The packages of the core's modules; none if the release has no repository here.
+    async fn resolve(&mut self, scope: &Scope, facts: &CoreFacts) -> Result<Option<Packages>, AnalyzeError> {
+        self.observer.step("Looking up the packages");
+        let store = &self.analyzer.store;
+        let repositories = store.repositories(Some(&scope.release), Some(scope.architecture)).await?;
+        if repositories.is_empty() {
+            return Ok(None);
+        }
+        let repositories = repositories.into_iter().map(|repository| (repository.key, repository.spec.id)).collect();
+        let wanted: Vec<_> = mapped_files(facts)
+            .filter_map(|module| {
+                let build_id = module.build_id.as_ref().ok()?.clone();
+                Some(WantedModule { build_id, path: Some(module.path.clone()) })
+            })
+            .collect();
+        let hint = self.request.package.as_deref();
+        let resolved = self.analyzer.mirror.resolve(scope, &wanted, hint, self.observer).await?;
+        let resolved = resolved.into_iter().map(|resolved| (resolved.build_id.clone(), resolved)).collect();
+        Ok(Some(Packages { resolved, repositories }))
+    }
+
+    /// The path that the sysroot holds the program under. The core knows best; the request helps where it is silent.
+    fn executable(&self, facts: &CoreFacts) -> Option<String> {
+        facts.executable.clone().or_else(|| self.request.executable.clone())
+    }
+
+    /// Unpacks what the cache lacks and links the sysroot.
+    async fn files<'f>(
+        &mut self,
+        dir: &Path,
+        facts: &'f CoreFacts,
+        packages: &Packages,
+    ) -> Result<(Sysroot, Vec<ModuleState<'f>>), AnalyzeError> {
+        self.observer.step("Unpacking the needed files");
+        let mut states: Vec<_> = mapped_files(facts).map(|module| module_state(module, packages)).collect();
+        self.fill_cache(&mut states, packages).await;
+
+        let cache = &self.analyzer.cache;
+        let mut links = Vec::new();
+        for state in &mut states {
+            let Ok(build_id) = &state.module.build_id else { continue };
+            let executable = cache.executable(build_id);
+            let debuginfo = cache.debuginfo(build_id);
+            (state.has_file, state.has_debuginfo) = (executable.is_some(), debuginfo.is_some());
+            links.push(SysrootModule {
+                path: state.module.path.clone(),
+                aliases: link_map_names(facts, state.module),
+                build_id: build_id.clone(),
+                executable,
+                supplementary: debuginfo.as_ref().and_then(|_| cache.supplementary(build_id)),
+                debuginfo,
+            });
+        }
+        let vdso = facts.modules.iter().filter(|module| module.kind == ModuleKind::Vdso);
+        states.extend(vdso.map(|module| module_state(module, packages)));
+        let dir = dir.to_owned();
+        let building = tokio::task::spawn_blocking(move || Sysroot::build(&dir, &links));
+        let sysroot = building.await.map_err(|source| AnalyzeError::StepLost { step: "files", source })??;
+        Ok((sysroot, states))
+    }
+
+    /// Unpacks the found files that are not in the cache yet; a failure becomes the module's gap.
+    async fn fill_cache(&mut self, states: &mut [ModuleState<'_>], packages: &Packages) {
+        let mut requests = Vec::new();
+        let mut owners = Vec::new();
+        for (index, state) in states.iter().enumerate() {
+            let Some(resolved) = packages.of(state.module) else { continue };
+            for (role, found) in [(Role::Executable, &resolved.executable), (Role::Debuginfo, &resolved.debuginfo)] {
+                let Some(found) = found else { continue };
+                let cached = match role {
+                    Role::Executable => self.analyzer.cache.executable(&resolved.build_id),
+                    Role::Debuginfo => self.analyzer.cache.debuginfo(&resolved.build_id),
+                };
+                if cached.is_none() {
+                    owners.push((index, role));
+                    requests.push(fill_request(resolved, role, found));
+                }
+            }
+        }
+        if requests.is_empty() {
+            return;
+        }
+        let results = self.analyzer.cache.fill(&requests).await;
+        for ((index, role), (request, result)) in owners.into_iter().zip(requests.iter().zip(results)) {
+            let (Err(error), Some(state)) = (result, states.get_mut(index)) else { continue };
+            let gap = Gap {
+                reason: GapReason::FileMissing,
+                subject: request.build_id.to_string(),
+                message: format!("{} cannot be unpacked: {error}", state.module.path),
+                action: "fetch the package again: remove it from the store and analyze once more".to_owned(),
+            };
+            self.story.warn(&gap.message);
+            state.gaps.push((role, gap));
+        }
+    }
+
+    async fn debug(
+        &self,
+        core: &Path,
+        executable: Option<&str>,
+        sysroot: &Sysroot,
+        work_dir: &Path,
+    ) -> Result<GdbReport, AnalyzeError> {
+        let options = &self.analyzer.options;
+        let gdb = &options.gdb;
+        let limits = options.sandbox.clone();
+        Ok(retrace_chroot::backtrace(&GdbRequest { core, executable, sysroot, work_dir, limits, gdb }).await?)
+    }
+
+    fn tell_facts(&mut self, facts: &CoreFacts, decompressed_bytes: Option<u64>) {
+        if let Some(bytes) = decompressed_bytes {
+            self.story.tell(&format!("The core was compressed; it has {bytes} bytes"));
+        }
+        let signal = facts.signal.as_ref().map_or_else(|| "no signal".to_owned(), retrace_coredump::Signal::name);
+        self.story.tell(&format!(
+            "Core of {} ({}): {signal}, {} threads, {} modules",
+            facts.executable.as_deref().or(facts.command.as_deref()).unwrap_or("an unknown program"),
+            facts.architecture,
+            facts.threads.len(),
+            facts.modules.len(),
+        ));
+        for remark in &facts.remarks {
+            self.story.warn(remark);
+        }
+    }
+
+    fn tell_result(&mut self, backtrace: &Backtrace) {
+        for package in &backtrace.packages {
+            self.story.tell(&format!("Package {} from {}: {}", package.id, package.repository, package.signature));
+        }
+        let frames: usize = backtrace.threads.iter().map(|thread| thread.frames.len()).sum();
+        self.story.tell(&format!("{} threads, {frames} frames, by {}", backtrace.threads.len(), backtrace.engine));
+        for gap in backtrace.all_gaps() {
+            self.story.warn(&format!("{}; {}", gap.message, gap.action));
+        }
+    }
+}
+
+fn mapped_files(facts: &CoreFacts) -> impl Iterator<Item = &Module> {
+    facts.modules.iter().filter(|module| module.kind == ModuleKind::File)
+}
+
+/// The names under which the dynamic linker knows a module: the debugger asks for these.
+fn link_map_names(facts: &CoreFacts, module: &Module) -> Vec<String> {
+    let entries = facts.link_map.iter().filter(|entry| (module.start..module.end).contains(&entry.dynamic));
+    entries.map(|entry| entry.name.clone()).filter(|name| !name.is_empty() && *name != module.path).collect()
+}
+
+impl Packages {
+    fn of(&self, module: &Module) -> Option<&Resolved> {
+        module.build_id.as_ref().ok().and_then(|id| self.resolved.get(id))
+    }
+
+    fn report(&self, found: &Found) -> PackageReport {
+        PackageReport {
+            id: found.package.id.clone(),
+            kind: found.package.kind.clone(),
+            sha256: found.verified.sha256(),
+            signature: found.verified.signature().clone(),
+            repository: self.repositories.get(&found.package.repository).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+fn module_state<'f>(module: &'f Module, packages: &Packages) -> ModuleState<'f> {
+    let resolved = packages.of(module);
+    let package = resolved.and_then(|resolved| resolved.executable.as_ref()).map(|found| packages.report(found));
+    let debug_package = resolved.and_then(|resolved| resolved.debuginfo.as_ref()).map(|found| packages.report(found));
+    let mut gaps: Vec<(Role, Gap)> = resolved.map(gaps_by_role).unwrap_or_default();
+    if let Err(reason) = &module.build_id {
+        gaps.push((Role::Executable, no_build_id(module, reason)));
+    }
+    ModuleState { module, package, debug_package, has_file: false, has_debuginfo: false, gaps }
+}
+
+/// The mirror tells first why the file is missing, then why its debug information is.
+fn gaps_by_role(resolved: &Resolved) -> Vec<(Role, Gap)> {
+    let missing = [(Role::Executable, resolved.executable.is_none()), (Role::Debuginfo, resolved.debuginfo.is_none())];
+    let roles = missing.into_iter().filter(|(_, is_missing)| *is_missing).map(|(role, _)| role);
+    roles.zip(resolved.gaps.iter().cloned()).collect()
+}
+
+fn no_build_id(module: &Module, reason: &NoBuildId) -> Gap {
+    Gap {
+        reason: GapReason::NoBuildId,
+        subject: module.path.clone(),
+        message: format!("the build-id of {} is unknown: {reason}", module.path),
+        action: "let the kernel dump the first page of mapped files (coredump_filter, bit 4), and link with --build-id"
+            .to_owned(),
+    }
+}
+
+fn fill_request(resolved: &Resolved, role: Role, found: &Found) -> FillRequest {
+    FillRequest {
+        package: found.verified.clone(),
+        build_id: resolved.build_id.clone(),
+        role,
+        member: match &found.member {
+            Member::Path(path) => Some(path.clone()),
+            Member::BuildId => None,
+        },
+    }
+}
+
+fn not_mirrored(scope: &Scope) -> Gap {
+    let Scope { release, architecture } = scope;
+    Gap {
+        reason: GapReason::NotMirrored,
+        subject: release.to_string(),
+        message: format!("{release} for {architecture} is not mirrored here: no package can be matched"),
+        action: format!("run: retrace mirror sync {} {} {architecture}", release.distro, release.version),
+    }
+}

@@ -1,0 +1,207 @@
+//! The loop of a worker: lease a task, retrace it, store the result, finish it.
+//!
+//! The result is stored before the status changes, and finishing needs the lease: a worker that was thought dead cannot
+//! overwrite what its successor did.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use retrace_mirror::Progress;
+use retrace_store::{Lease, Outcome, Store, Task};
+use retrace_types::{TaskId, TaskKind, TaskStatus};
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Analysis, AnalyzeRequest, Analyzer, Observer, story::Story};
+
+/// Most bytes read of the small text files of an upload; the server allows fewer.
+const MAX_TEXT_BYTES: u64 = 4096;
+
+/// Longest wait between two tries after the store failed.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// How a worker takes tasks.
+#[derive(Clone, Debug)]
+pub struct TaskLoopOptions {
+    /// Name of this worker in the store: host and process id.
+    pub owner: String,
+    /// How long a task stays with a worker that gives no sign of life.
+    pub lease: Duration,
+    /// How often an idle worker asks for a task.
+    pub poll: Duration,
+}
+
+/// Takes tasks until `stop` is cancelled; the task at hand is then given back by letting its lease expire.
+///
+/// # Errors
+/// None ends the loop: a failed task is finished as failed, a failing store is asked again after a pause.
+pub async fn run_tasks(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &CancellationToken) {
+    let mut pause = options.poll;
+    while !stop.is_cancelled() {
+        let worked = match analyzer.store().lease_next(&options.owner, options.lease).await {
+            Ok(None) => Ok(false),
+            Ok(Some(lease)) => tokio::select! {
+                done = run_task(analyzer, options, &lease) => done.map(|()| true),
+                () = stop.cancelled() => return,
+            },
+            Err(error) => Err(error).context("cannot lease a task"),
+        };
+        match worked {
+            Ok(true) => {
+                pause = options.poll;
+                continue;
+            }
+            Ok(false) => pause = options.poll,
+            Err(error) => {
+                tracing::error!(error = %format_args!("{error:#}"), "the queue cannot be served");
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease) -> Result<()> {
+    let store = analyzer.store();
+    let id = lease.task;
+    let task = store.task(id).await?.with_context(|| format!("task {id} vanished"))?;
+    tracing::info!(task.id = %id, attempt = lease.attempt, "Retracing task {id}");
+    let (status, statuses) = watch::channel(TaskStatus::Analyze);
+    let outcome = tokio::select! {
+        outcome = retrace(analyzer, lease, &task, status) => outcome,
+        lost = keep_lease(store, lease, options.lease, statuses) => {
+            tracing::warn!(task.id = %id, reason = %lost, "Gave up task {id}: its lease is lost");
+            return Ok(());
+        }
+    };
+    let message = match &outcome {
+        Outcome::Success => "finished".to_owned(),
+        Outcome::Failure { message } => format!("failed: {message}"),
+    };
+    // The debugging kind keeps its input for a person to look at.
+    if task.kind != TaskKind::Debug {
+        remove_input(&store.task_dir(id).join("crash")).await;
+    }
+    store.finish(lease, &outcome).await.with_context(|| format!("cannot finish task {id}"))?;
+    tracing::info!(task.id = %id, "Task {id} {message}");
+    Ok(())
+}
+
+/// Renews the lease and writes each new status into the task row, for ever; returns why that ended.
+async fn keep_lease(
+    store: &Store,
+    lease: &Lease,
+    duration: Duration,
+    mut statuses: watch::Receiver<TaskStatus>,
+) -> String {
+    let mut ticks = tokio::time::interval(duration / 3);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        let renewed = tokio::select! {
+            _ = ticks.tick() => store.heartbeat(lease, duration).await,
+            Ok(()) = statuses.changed() => {
+                let status = *statuses.borrow_and_update();
+                store.set_status(lease, status).await
+            }
+        };
+        if let Err(error) = renewed {
+            return error.to_string();
+        }
+    }
+}
+
+/// Retraces and stores the result; every failure becomes the task's outcome, with its story.
+async fn retrace(
+    analyzer: &Analyzer,
+    lease: &Lease,
+    task: &Task,
+    status: watch::Sender<TaskStatus>,
+) -> Outcome {
+    let store = analyzer.store();
+    let failed = |error: anyhow::Error| format!("{error:#}");
+    let result = match task.kind {
+        TaskKind::Vmcore => Err("kernel dumps are not supported yet: send the core of a process".to_owned()),
+        TaskKind::Coredump | TaskKind::Debug => analyze(analyzer, lease, status).await.map_err(failed),
+    };
+    let stored = match &result {
+        Ok(analysis) => store_analysis(store, lease, analysis).await,
+        Err(message) => {
+            let mut story = Story::default();
+            story.fail(&format!("Task failed: {message}"));
+            store.put_task_result(lease.task, "log", story.into_text().as_bytes()).await.map_err(Into::into)
+        }
+    };
+    match (result, stored) {
+        (Ok(_), Ok(())) => Outcome::Success,
+        (Err(message), _) => Outcome::Failure { message },
+        (Ok(_), Err(error)) => Outcome::Failure { message: format!("cannot store the result: {error:#}") },
+    }
+}
+
+async fn analyze(analyzer: &Analyzer, lease: &Lease, status: watch::Sender<TaskStatus>) -> Result<Analysis> {
+    let crash = analyzer.store().task_dir(lease.task).join("crash");
+    let request = AnalyzeRequest {
+        core: crash.join("coredump"),
+        os_release: read_text(&crash, &["os_release_in_rootdir", "os_release", "release"]).await?,
+        package: read_text(&crash, &["package"]).await?,
+        executable: read_text(&crash, &["executable"]).await?,
+        keep_sysroot: None,
+    };
+    Ok(analyzer.analyze(&request, &StatusObserver { task: lease.task, status }).await?)
+}
+
+/// The first of these files that is there.
+async fn read_text(dir: &Path, names: &[&str]) -> Result<Option<String>> {
+    for name in names {
+        let path = dir.join(name);
+        match tokio::fs::metadata(&path).await {
+            Ok(metadata) if metadata.len() <= MAX_TEXT_BYTES => {
+                let bytes = tokio::fs::read(&path).await.with_context(|| format!("cannot read {name} of the upload"))?;
+                return Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()));
+            }
+            Ok(_) => anyhow::bail!("{name} of the upload has more than {MAX_TEXT_BYTES} bytes"),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+async fn store_analysis(store: &Store, lease: &Lease, analysis: &Analysis) -> Result<()> {
+    let document = serde_json::to_vec(&analysis.backtrace)?;
+    store.put_task_result(lease.task, "backtrace.json", &document).await?;
+    store.put_task_result(lease.task, "log", analysis.story.as_bytes()).await?;
+    store.put_task_result(lease.task, "backtrace", analysis.text.as_bytes()).await?;
+    Ok(())
+}
+
+async fn remove_input(dir: &Path) {
+    if let Err(error) = tokio::fs::remove_dir_all(dir).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, dir = %dir.display(), "cannot remove the input of a finished task");
+    }
+}
+
+/// Hands each new status to the future that keeps the lease.
+struct StatusObserver {
+    task: TaskId,
+    status: watch::Sender<TaskStatus>,
+}
+
+impl Progress for StatusObserver {
+    fn step(&self, message: &str) {
+        tracing::debug!(task.id = %self.task, "{message}");
+    }
+
+    fn bytes(&self, _done: u64, _total: Option<u64>) {}
+}
+
+impl Observer for StatusObserver {
+    fn status(&self, status: TaskStatus) {
+        self.status.send_if_modified(|last| std::mem::replace(last, status) != status);
+    }
+}
