@@ -28,10 +28,13 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    /// By the value of an RPM header's `PAYLOADCOMPRESSOR`; packages without the tag use gzip.
-    pub(crate) fn from_rpm_tag(name: Option<&str>) -> Result<Self, Fault> {
+    /// By the value of an RPM header's `PAYLOADCOMPRESSOR`. Without the tag the payload is gzip or nothing, which
+    /// `start`, its first bytes, tells.
+    pub(crate) fn from_rpm_tag(name: Option<&str>, start: &[u8]) -> Result<Self, Fault> {
         Ok(match name {
-            None | Some("gzip") => Self::Gzip,
+            None if start.starts_with(&[0x1f, 0x8b]) => Self::Gzip,
+            None => Self::None,
+            Some("gzip") => Self::Gzip,
             Some("bzip2") => Self::Bzip2,
             Some("xz") => Self::Xz,
             Some("lzma") => Self::Lzma,

@@ -177,9 +177,9 @@ impl Run<'_> {
         let by_build_id = |index: &usize| matches!(self.wanted.get(*index), Some(Wanted::BuildId { .. }));
         let mut start = Vec::new();
         if (0..self.wanted.len()).any(|index| open(&index) && by_build_id(&index)) {
-            let identity;
-            (identity, start) = identify(entry, archive, self.limits).map_err(at)?;
-            if let Some((build_id, role)) = identity {
+            let identity = identify(entry, archive, self.limits).map_err(at)?;
+            start = identity.read;
+            if let Some((build_id, role)) = identity.found {
                 let this = Wanted::BuildId { build_id, role };
                 answers.extend((0..self.wanted.len()).filter(|i| open(i) && self.wanted.get(*i) == Some(&this)));
             }

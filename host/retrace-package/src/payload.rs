@@ -1,5 +1,10 @@
 //! Opens the payload of a package of either format.
 
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+};
+
 use retrace_types::PackageFormat;
 
 use crate::{
@@ -12,7 +17,6 @@ use crate::{
     links::Links,
     rpm_header::{FileTable, Headers, tag},
 };
-use std::{fs::File, io::BufReader, io::Read as _};
 
 /// The members of a package, and the links that are known before the first one is read.
 pub(crate) struct Payload<'a> {
@@ -40,7 +44,7 @@ impl<'a> Payload<'a> {
 
     fn rpm(mut file: BufReader<File>, unpacked_bytes: u64, limits: &'a Limits) -> Result<Self, Fault> {
         let headers = Headers::read(&mut file, limits)?;
-        let compression = Compression::from_rpm_tag(headers.main.string(tag::PAYLOAD_COMPRESSOR))?;
+        let compression = Compression::from_rpm_tag(headers.main.string(tag::PAYLOAD_COMPRESSOR), file.fill_buf()?)?;
         let files = FileTable::read(&headers.main, limits)?;
         let mut links = Links::default();
         for file in files.iter() {

@@ -94,11 +94,6 @@ impl Headers {
         let main = HeaderBlob::read(input, "header", limits)?;
         Ok(Self { signature, main, main_offset: LEAD_BYTES + padded })
     }
-
-    /// Where the payload starts in the file.
-    pub(crate) fn payload_offset(&self) -> u64 {
-        self.main_offset + self.main.bytes.len() as u64
-    }
 }
 
 /// One header, as it lies in the file.

@@ -23,7 +23,7 @@ pub fn scan_build_ids(package: &VerifiedPackage, limits: &Limits) -> Result<Vec<
         let mut found = Vec::new();
         let mut budget = NameBudget::new(limits);
         while let Some(entry) = archive.next()? {
-            let (Some((build_id, role)), _) = identify(&entry, &mut archive, limits)? else { continue };
+            let Some((build_id, role)) = identify(&entry, &mut archive, limits)?.found else { continue };
             budget.take(&[&entry.path, build_id.as_str()])?;
             found.push(MemberBuildId { build_id, role, path: Some(entry.path) });
         }
@@ -32,18 +32,26 @@ pub fn scan_build_ids(package: &VerifiedPackage, limits: &Limits) -> Result<Vec<
     scan(Payload::open(package, limits)?.archive).map_err(|fault: Fault| fault.at(package.path()))
 }
 
-/// Build-id and role of the present member, if it is an ELF file that has one, and the bytes that were read of it.
-pub(crate) fn identify(
-    entry: &Entry,
-    archive: &mut Archive<'_>,
-    limits: &Limits,
-) -> Result<(Option<(BuildId, Role)>, Vec<u8>), Fault> {
+/// What [`identify`] found out about a member.
+#[derive(Default)]
+pub(crate) struct Identity {
+    /// Build-id and role, if it is an ELF file that has one.
+    pub(crate) found: Option<(BuildId, Role)>,
+    /// The bytes that had to be read of it.
+    pub(crate) read: Vec<u8>,
+}
+
+/// Looks for the build-id of the present member.
+pub(crate) fn identify(entry: &Entry, archive: &mut Archive<'_>, limits: &Limits) -> Result<Identity, Fault> {
     if !matches!(entry.kind, Kind::File { .. }) || entry.size < SMALLEST_ELF_BYTES {
-        return Ok((None, Vec::new()));
+        return Ok(Identity::default());
     }
     let mut bytes = Growing::new(archive, limits.elf_buffer_bytes);
-    let Some(elf) = Elf::parse(&mut bytes)? else { return Ok((None, bytes.into_read())) };
-    let Some(build_id) = elf.build_id(&mut bytes)? else { return Ok((None, bytes.into_read())) };
-    let role = elf.role(&entry.path, &mut bytes)?;
-    Ok((Some((build_id, role)), bytes.into_read()))
+    let mut found = None;
+    if let Some(elf) = Elf::parse(&mut bytes)?
+        && let Some(build_id) = elf.build_id(&mut bytes)?
+    {
+        found = Some((build_id, elf.role(&entry.path, &mut bytes)?));
+    }
+    Ok(Identity { found, read: bytes.into_read() })
 }
