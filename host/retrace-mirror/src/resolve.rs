@@ -10,7 +10,7 @@ mod search;
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use retrace_package::VerifiedPackage;
 use retrace_store::{IndexedPackage, Provider, Scope};
 use retrace_types::{BuildId, Gap, Role};
@@ -98,8 +98,8 @@ pub(crate) async fn resolve(
         let debuginfo = choice.debuginfo(module, executables.first().copied());
         [executables, debuginfo]
     });
-    let fetches = wanted.map(|candidates| fetch_first(inner, candidates, progress));
-    let mut fetched = stream::iter(fetches.collect::<Vec<_>>()).buffered(PARALLEL);
+    let fetches: Vec<_> = wanted.map(|candidates| fetch_first(inner, candidates, progress).boxed()).collect();
+    let mut fetched = stream::iter(fetches).buffered(PARALLEL);
     let mut resolved = Vec::with_capacity(modules.len());
     for module in modules {
         let executable = fetched.next().await.unwrap_or(Ok(Fetch::None))?;

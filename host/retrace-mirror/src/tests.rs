@@ -1,1 +1,8 @@
-//! Against real repositories, servers that lie, and hostile metadata.
+//! Against real repositories, made by the distributions' own tools, and a server that lies.
+
+mod deb;
+mod lies;
+mod resolve;
+mod rpm_md;
+mod server;
+mod support;

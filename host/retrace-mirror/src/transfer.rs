@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use retrace_types::Sha256;
 
 use crate::{
@@ -67,7 +68,7 @@ impl Transfer {
     pub(crate) async fn small(&self, place: &Place, limit_bytes: u64) -> Result<Option<Vec<u8>>, MirrorError> {
         let got = match place {
             Place::File(path) => file::read(path.clone(), limit_bytes).await,
-            Place::Http(_) => self.with_retries(async || self.http_small(place, limit_bytes).await).await,
+            Place::Http(_) => self.with_retries(|| self.http_small(place, limit_bytes).boxed()).await,
         };
         match got {
             Ok(data) => Ok(Some(data)),
@@ -125,7 +126,10 @@ impl Transfer {
         hashed.await.ok().flatten()
     }
 
-    async fn with_retries<T>(&self, attempt: impl AsyncFn() -> Result<T, MirrorError>) -> Result<T, MirrorError> {
+    async fn with_retries<'a, T>(
+        &'a self,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, MirrorError>> + Send + Sync,
+    ) -> Result<T, MirrorError> {
         let mut pause = self.options.retry_pause;
         for _ in 0..self.options.retries {
             match attempt().await {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use retrace_package::scan_build_ids;
 use retrace_store::{IndexedPackage, PackageKey, Provider, Scope};
 use retrace_types::{BuildId, Gap, PackageFormat, PackageKind, Role};
@@ -241,11 +241,12 @@ impl<'a> Search<'a> {
 
     async fn scan_batch(&mut self, batch: Vec<IndexedPackage>) -> Result<(), MirrorError> {
         let (inner, progress) = (self.inner, self.progress);
-        let scans = batch.into_iter().map(async |package| {
+        let scan = |package| async move {
             let done = scan_one(inner, &package, progress).await;
             (package, done)
-        });
-        let mut scans = stream::iter(scans.collect::<Vec<_>>()).buffer_unordered(PARALLEL);
+        };
+        let scans: Vec<_> = batch.into_iter().map(|package| scan(package).boxed()).collect();
+        let mut scans = stream::iter(scans).buffer_unordered(PARALLEL);
         while let Some((package, done)) = scans.next().await {
             match done {
                 Ok(()) => {}

@@ -118,7 +118,9 @@ impl<R: BufRead> BufRead for Capped<R> {
         if self.left == 0 {
             return Err(io::Error::other("one tag or text has more than 1 MiB"));
         }
-        self.inner.fill_buf()
+        let available = self.inner.fill_buf()?;
+        let length = usize::try_from(self.left).map_or(available.len(), |left| left.min(available.len()));
+        Ok(available.get(..length).unwrap_or(available))
     }
 
     fn consume(&mut self, amount: usize) {

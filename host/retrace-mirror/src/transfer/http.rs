@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use futures_util::FutureExt as _;
 use reqwest::{
     Response, StatusCode,
     header::{CONTENT_RANGE, RANGE, RETRY_AFTER},
@@ -45,7 +46,13 @@ impl Transfer {
         progress: &dyn Progress,
     ) -> Result<Download, MirrorError> {
         let partial = self.open_partial(expected)?;
-        self.with_retries(async || self.in_time(place, self.attempt(place, expected, &partial, progress)).await).await
+        let resumed = partial.file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        let attempt = || self.in_time(place, self.attempt(place, expected, &partial, progress)).boxed();
+        match self.with_retries(attempt).await {
+            // The bytes of the earlier run may be the wrong ones; they are gone now.
+            Err(MirrorError::ChecksumMismatch { .. }) if resumed => self.with_retries(attempt).await,
+            other => other,
+        }
     }
 
     /// Gets what is missing behind the bytes that are there, and finishes the file.
@@ -111,10 +118,6 @@ impl Transfer {
         let (sha256, actual) = digester.finish();
         if let Err(error) = expected.check_checksum(place, &actual) {
             partial.clear()?;
-            if resumed {
-                // The bytes that were there may be the wrong ones; now there are none.
-                return Box::pin(self.attempt(place, expected, partial, progress)).await;
-            }
             return Err(error);
         }
         let complete = self.complete_path(&actual);
