@@ -1,5 +1,11 @@
 //! The whole, from the outside: real cores, real packages, the real command. One binary, a module per scenario.
 
+mod analyze;
 mod arrows;
 mod fixtures;
+mod hostile;
 mod mirror_server;
+mod odd;
+mod refused;
+mod serve;
+mod view;

@@ -3,6 +3,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +37,9 @@ pub struct Run {
     pub stderr: String,
     /// Wall-clock time.
     pub duration: Duration,
+    /// Most memory that the command itself had at one time, the debugger aside (`VmHWM` of proc(5), in KiB). Looked at
+    /// every few milliseconds: a peak of the last moments is missed.
+    pub peak_memory_kib: u64,
 }
 
 impl Cli {
@@ -63,8 +67,12 @@ impl Cli {
         let mut cli = Self { program, dir, env: Vec::new() };
         let (state, cache, home) = (cli.path("state"), cli.path("cache"), cli.path("home"));
         cli.set("RETRACE_STATE_DIR", state).set("RETRACE_CACHE_DIR", cache).set("HOME", home);
-        cli.set("RETRACE_PLUGIN_DIR", plugins).set("RETRACE_KEYS_DIR", checkout().join("gpg"));
+        cli.set("RETRACE_PLUGIN_DIR", &plugins).set("RETRACE_KEYS_DIR", checkout().join("gpg"));
         cli.set("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let compiled = compiled_plugins(&cli.program, &cli.env, &plugins).join("plugins");
+        if compiled.is_dir() {
+            copy_folder(&compiled, &cli.path("cache/plugins"));
+        }
         Some(cli)
     }
 
@@ -97,6 +105,7 @@ impl Cli {
             stdout: read(&out),
             stderr: read(&err),
             duration,
+            peak_memory_kib: running.peak_memory_kib,
         };
         assert!(status.is_some(), "still running after {TIME_LIMIT:?}: {run}");
         run
@@ -154,7 +163,7 @@ impl Cli {
         command.stdin(Stdio::null()).stdout(file(out)).stderr(file(err));
         let shown = format!("{command:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {shown}: {error}"));
-        Running { command: shown, child, started: Instant::now(), log: err.to_owned() }
+        Running { command: shown, child, started: Instant::now(), log: err.to_owned(), peak_memory_kib: 0 }
     }
 }
 
@@ -182,8 +191,11 @@ impl Run {
 
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { command, code, stdout, stderr, duration } = self;
-        write!(f, "{command}\nexit code {code:?} after {duration:?}\nstdout:\n{stdout}\nstderr:\n{stderr}")
+        let Self { command, code, stdout, stderr, duration, peak_memory_kib } = self;
+        write!(
+            f,
+            "{command}\nexit code {code:?} after {duration:?}, {peak_memory_kib} KiB\nstdout:\n{stdout}\nstderr:\n{stderr}"
+        )
     }
 }
 
@@ -196,6 +208,7 @@ pub struct Running {
     pub log: PathBuf,
     child: Child,
     started: Instant,
+    peak_memory_kib: u64,
 }
 
 impl Running {
@@ -212,6 +225,7 @@ impl Running {
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
+            self.peak_memory_kib = self.peak_memory_kib.max(peak_memory_kib(self.pid()));
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 return Some(status);
             }
@@ -248,4 +262,31 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// 0 for a process that has ended.
+fn peak_memory_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
+}
+
+/// A cache folder in which the plugins are compiled already: every test would compile them anew, for seconds.
+fn compiled_plugins(program: &Path, env: &[(OsString, OsString)], plugins: &Path) -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = target_dir().join("tmp/compiled-plugins");
+        let mut list = Command::new(program);
+        list.args(["plugin", "list"]).env_clear().envs(env.iter().cloned());
+        let output = list.env("RETRACE_PLUGIN_DIR", plugins).env("RETRACE_CACHE_DIR", &dir).output();
+        let output = output.unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()));
+        assert!(output.status.success(), "{list:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+        dir
+    })
+}
+
+/// A copy of a folder.
+fn copy_folder(from: &Path, to: &Path) {
+    let status = Command::new("cp").args(["-a", "--reflink=auto", "-T"]).arg(from).arg(to).status();
+    assert!(status.is_ok_and(|status| status.success()), "cannot copy {} to {}", from.display(), to.display());
 }
