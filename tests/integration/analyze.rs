@@ -128,7 +128,7 @@ fn an_endless_recursion_is_cut_and_says_so() {
     let backtrace = run.backtrace();
     let thread = crashed(&backtrace);
     assert!(thread.frames.len() >= 2000, "{} frames", thread.frames.len());
-    assert!(functions(thread)[..2000].iter().all(|name| name == "overflow"));
+    assert!(functions(thread)[..2000].iter().all(|name| name.starts_with("overflow")));
     // About 2,040 frames of 4 KiB fill the stack of 8 MiB.
     assert!(functions(thread).iter().any(|name| name == "main") || !backtrace.complete);
 }
