@@ -14,6 +14,7 @@ use retrace_types::{TaskId, TaskKind};
 use crate::{
     ApiError, AppState,
     archive::{self, ArchiveLimits, Format},
+    error::chain,
     password, spool,
 };
 
@@ -163,22 +164,12 @@ impl Drop for Upload {
         if self.submitted {
             return;
         }
-        let (store, id, dir) = (self.store.clone(), self.id, self.dir.clone());
-        tokio::spawn(async move { remove_upload(&store, id, &dir).await });
-    }
-}
-
-/// Removes an upload that never reached the queue. What cannot be removed now is found again at the next start.
-pub(crate) async fn remove_upload(store: &Store, id: TaskId, dir: &Path) {
-    match tokio::fs::remove_dir_all(dir).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(task.id = %id, %error, "cannot remove an unfinished upload");
-        }
-        _ => {
+        let (store, id) = (self.store.clone(), self.id);
+        tokio::spawn(async move {
             if let Err(error) = store.delete_task(id).await {
-                tracing::warn!(task.id = %id, %error, "cannot forget an unfinished upload");
+                tracing::warn!(task.id = %id, error = %chain(&error), "cannot remove an unfinished upload; it is tried again");
             }
-        }
+        });
     }
 }
 

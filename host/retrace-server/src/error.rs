@@ -110,12 +110,19 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        match &self {
-            Self::Store(cause) => tracing::error!(error = ?cause, "request failed: {cause}"),
-            Self::Io(cause) => tracing::error!(error = ?cause, "request failed: {cause}"),
-            other => tracing::debug!("request refused: {other}"),
+        let status = self.status();
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+            tracing::error!(error = %chain(&self), "request failed");
+        } else {
+            tracing::debug!(error = %chain(&self), "request refused");
         }
         // One plain-text sentence without a newline, as old clients expect.
-        (self.status(), [(header::CONTENT_TYPE, "text/plain")], self.to_string()).into_response()
+        (status, [(header::CONTENT_TYPE, "text/plain")], self.to_string()).into_response()
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -8,9 +8,10 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use retrace_store::Store;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{AppState, create, router};
+use crate::{AppState, error::chain, router};
 
 /// Largest request head; more is answered with 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -18,11 +19,8 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long connections may take to finish once the server is told to stop.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
 
-/// Uploads that began longer ago than this and never ended are removed.
-const ABANDONED_AFTER: Duration = Duration::from_secs(6 * 3600);
-
 /// How often to look for abandoned uploads.
-const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Pause after accepting failed, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +33,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
     let mut connections = http1::Builder::new();
     connections.timer(TokioTimer::new()).header_read_timeout(state.options.idle_timeout).max_buf_size(MAX_HEAD_BYTES);
     let places = Arc::new(Semaphore::new(state.options.max_connections));
-    let cleanup = tokio::spawn(remove_abandoned(state.clone()));
+    let cleanup = tokio::spawn(remove_abandoned(state.store.clone()));
     let service = TowerToHyperService::new(router(state));
     let graceful = GracefulShutdown::new();
 
@@ -78,18 +76,15 @@ async fn accept(
     Ok((stream, place))
 }
 
-/// Removes uploads that a killed server left behind, at the start and from time to time.
-async fn remove_abandoned(state: AppState) {
+/// Removes what a killed server or client left behind, at the start and from time to time.
+async fn remove_abandoned(store: Store) {
     let mut ticks = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         ticks.tick().await;
-        match state.store.abandoned_uploads(ABANDONED_AFTER).await {
-            Ok(ids) => {
-                for id in ids {
-                    create::remove_upload(&state.store, id, &state.store.task_dir(id)).await;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot look for abandoned uploads"),
+        match store.remove_abandoned().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "Removed {count} unfinished uploads"),
+            Err(error) => tracing::warn!(error = %chain(&error), "cannot remove unfinished uploads"),
         }
     }
 }

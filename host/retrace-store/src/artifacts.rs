@@ -8,7 +8,7 @@ use retrace_types::{Sha256, TaskId};
 use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::io::AsyncReadExt as _;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, store::TASKS};
 
 /// Bytes written at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -89,9 +89,14 @@ fn package_name(sha256: &Sha256) -> ObjectPath {
     ObjectPath::from_iter(["packages", first, &digest])
 }
 
+/// What all results of a task begin with.
+pub(crate) fn task_results(task: TaskId) -> ObjectPath {
+    ObjectPath::from_iter([TASKS, &task.to_string()])
+}
+
 /// Parts are escaped by the object store: a name never leaves the task's folder.
 fn task_result_name(task: TaskId, name: &str) -> ObjectPath {
-    ObjectPath::from_iter(["tasks", &task.to_string(), name])
+    task_results(task).join(name)
 }
 
 #[cfg(test)]

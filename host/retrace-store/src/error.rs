@@ -1,6 +1,7 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use retrace_types::TaskId;
+use sqlx::migrate::MigrateError;
 
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -13,20 +14,52 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
-    /// The database is of a newer Retrace, or was changed by hand.
-    #[error("the database {path} does not fit this version of Retrace: use the version that wrote it, or a new folder")]
+    /// A newer Retrace wrote the database.
+    #[error("the database {path} has schema {schema}, which is newer than this version of Retrace: use a newer one")]
+    NewerDatabase {
+        /// The database file.
+        path: PathBuf,
+        /// Number of the newest migration that was applied to it.
+        schema: i64,
+    },
+    /// The database cannot be brought up to date.
+    #[error("the database {path} cannot be brought up to date: restore it from a backup, or use a new folder")]
     Migration {
         /// The database file.
         path: PathBuf,
         /// Why.
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
+    },
+    /// Another process held the database for too long.
+    #[error("the database stayed locked at: {action}; is another process writing for long, or stopped while it wrote?")]
+    Locked {
+        /// What was tried.
+        action: &'static str,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The disk, or the user's share of it, is full.
+    #[error("the disk of the database is full at: {action}; free some space and try again")]
+    DiskFull {
+        /// What was tried.
+        action: &'static str,
+        /// What the database said.
+        source: sqlx::Error,
+    },
+    /// The file is no database, or is damaged.
+    #[error("the database is damaged, found at: {action}; restore it from a backup, or mirror into a new folder")]
+    Damaged {
+        /// What was tried.
+        action: &'static str,
+        /// What the database said.
+        source: sqlx::Error,
     },
     /// The database refused a statement.
     #[error("the database failed at: {action}")]
     Database {
         /// What was tried.
         action: &'static str,
-        /// Why; a full disk and a locked database show here.
+        /// Why.
         source: sqlx::Error,
     },
     /// A row holds what this version cannot read.
@@ -38,7 +71,7 @@ pub enum StoreError {
         value: String,
     },
     /// An artifact cannot be written or read.
-    #[error("cannot {action} the artifact {name}")]
+    #[error("cannot {action} the artifact {name}: check the free space and the rights of the store's folder")]
     Artifact {
         /// What was tried.
         action: &'static str,
@@ -66,6 +99,9 @@ pub enum StoreError {
     /// No such task.
     #[error("task {0} does not exist")]
     NoSuchTask(TaskId),
+    /// A task is finished by its outcome, not by a status.
+    #[error("task {0} cannot be given a final status: finish it")]
+    FinalStatus(TaskId),
     /// Another worker holds the task, or it is finished.
     #[error("the lease on task {0} is lost: another worker took the task over, or it is finished")]
     LeaseLost(TaskId),
@@ -79,10 +115,87 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Database { action, source }
+        move |source| match primary_code(&source) {
+            _ if matches!(source, sqlx::Error::PoolTimedOut) => Self::Locked { action, source },
+            Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Locked { action, source },
+            Some(SQLITE_FULL) => Self::DiskFull { action, source },
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Damaged { action, source },
+            _ => Self::Database { action, source },
+        }
+    }
+
+    pub(crate) fn migration(path: &Path, source: MigrateError) -> Self {
+        let path = path.to_owned();
+        match source {
+            MigrateError::VersionMissing(schema) => Self::NewerDatabase { path, schema },
+            MigrateError::Execute(source) => Self::database("bring the database up to date")(source),
+            source => Self::Migration { path, source },
+        }
     }
 
     pub(crate) fn invalid(what: &'static str, value: impl ToString) -> Self {
         Self::InvalidRow { what, value: value.to_string().chars().take(200).collect() }
+    }
+}
+
+/// SQLite's result codes. Source: <https://www.sqlite.org/rescode.html>.
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+const SQLITE_CORRUPT: u32 = 11;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_NOTADB: u32 = 26;
+
+/// The lowest byte of an extended result code is the primary one.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{
+        Executor as _, SqlitePool,
+        sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+    };
+
+    use super::*;
+    use crate::Store;
+
+    async fn pool(file: &Path) -> SqlitePool {
+        let options =
+            SqliteConnectOptions::new().filename(file).create_if_missing(true).busy_timeout(std::time::Duration::ZERO);
+        SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_and_a_locked_database_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("db");
+        let first = pool(&file).await;
+        first.execute("CREATE TABLE t (x BLOB)").await.unwrap();
+        first.execute("PRAGMA max_page_count = 4").await.unwrap();
+        let full = first.execute("INSERT INTO t VALUES (zeroblob(100000))").await.unwrap_err();
+        assert!(matches!(StoreError::database("insert")(full), StoreError::DiskFull { action: "insert", .. }));
+
+        let _writing = first.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let locked = pool(&file).await.execute("INSERT INTO t VALUES (1)").await.unwrap_err();
+        assert!(matches!(StoreError::database("insert")(locked), StoreError::Locked { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_and_a_file_that_is_none_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                     VALUES (9999, 'later', 1, x'00', 0)";
+        store.pool.execute(newer).await.unwrap();
+        store.close().await;
+        let error = Store::open(dir.path()).await.unwrap_err();
+        assert!(matches!(error, StoreError::NewerDatabase { schema: 9999, .. }), "{error}");
+
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("retrace.db"), "this is no database, however long it is".repeat(200)).unwrap();
+        let error = Store::open(dir.path()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Role, Sha256, SignatureState};
-use sqlx::{QueryBuilder, Row as _, Sqlite, Transaction};
+use sqlx::{QueryBuilder, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 
 use crate::{PackageKey, RepositoryKey, Store, StoreError, rows};
 
@@ -36,7 +36,8 @@ impl Store {
     /// Replaces what is known of a repository by new metadata, in one transaction.
     ///
     /// A package that the metadata no longer lists stays. One whose digest changed loses its local copy and its scanned
-    /// build-ids. `paths` are (path, package name) pairs for repositories whose metadata names no build-ids.
+    /// build-ids. Of two packages with one location the later one counts. `paths` are (path, package name) pairs for
+    /// repositories whose metadata names no build-ids.
     ///
     /// # Errors
     /// [`StoreError::Database`]; the old index is untouched then.
@@ -62,20 +63,22 @@ impl Store {
             .map_err(failed(ACTION))?;
 
         let mut keyed = Vec::with_capacity(packages.len());
-        for package in packages {
-            let old = known.get(&package.location);
-            let same_file = old.is_some_and(|(_, sha256)| *sha256 == package.sha256);
-            match old {
-                Some((id, _)) if !same_file => forget_content(&mut transaction, *id).await?,
-                _ => {}
-            }
-            let id = old.map_or(next_id, |(id, _)| *id);
-            next_id += i64::from(old.is_none());
+        for package in by_location(packages) {
+            let id = match known.get(&package.location) {
+                Some(old) => {
+                    if !old.is_same_file(package) {
+                        forget_content(&mut transaction, old.id).await?;
+                    }
+                    old.id
+                }
+                None => next_id,
+            };
+            next_id += i64::from(id == next_id);
             keyed.push((id, package));
         }
         insert_packages(&mut transaction, repository, &keyed).await?;
         let build_ids = keyed.iter().flat_map(|(id, package)| package.build_ids.iter().map(|member| (*id, member)));
-        insert_build_ids(&mut transaction, &build_ids.collect::<Vec<_>>()).await?;
+        insert_build_ids(&mut transaction, build_ids.collect()).await?;
         replace_paths(&mut transaction, repository, paths).await?;
         sqlx::query("UPDATE repositories SET revision = ?, synced_at = ? WHERE id = ?")
             .bind(revision)
@@ -117,8 +120,7 @@ impl Store {
         const ACTION: &str = "add build-ids";
         let failed = StoreError::database;
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(ACTION))?;
-        let members: Vec<_> = found.iter().map(|member| (package.0, member)).collect();
-        insert_build_ids(&mut transaction, &members).await?;
+        insert_build_ids(&mut transaction, found.iter().map(|member| (package.0, member)).collect()).await?;
         sqlx::query("UPDATE packages SET complete = 1 WHERE id = ?")
             .bind(package.0)
             .execute(&mut *transaction)
@@ -128,22 +130,41 @@ impl Store {
     }
 }
 
-type Known = HashMap<String, (i64, Option<Sha256>)>;
+/// A package that the index has.
+struct Known {
+    id: i64,
+    size_bytes: Option<u64>,
+    sha256: Option<Sha256>,
+}
+
+impl Known {
+    /// Where the metadata gives no digests, the size has to do.
+    fn is_same_file(&self, new: &NewPackage) -> bool {
+        self.sha256 == new.sha256 && (new.sha256.is_some() || self.size_bytes == new.size_bytes)
+    }
+}
 
 async fn known_packages(
     transaction: &mut Transaction<'_, Sqlite>,
     repository: RepositoryKey,
-) -> Result<Known, StoreError> {
-    let found = sqlx::query("SELECT location, id, sha256 FROM packages WHERE repository_id = ?")
+) -> Result<HashMap<String, Known>, StoreError> {
+    let found = sqlx::query("SELECT location, id, size_bytes, sha256 FROM packages WHERE repository_id = ?")
         .bind(repository.0)
         .fetch_all(&mut **transaction)
         .await
         .map_err(StoreError::database("read the packages of a repository"))?;
-    let read = |row: &sqlx::sqlite::SqliteRow| {
-        let sha256 = row.get::<Option<&[u8]>, _>(2).map(rows::digest).transpose()?;
-        Ok((row.get(0), (row.get(1), sha256)))
+    let read = |row: &SqliteRow| {
+        let size_bytes = row.get::<Option<i64>, _>(2).map(rows::size_from_row).transpose()?;
+        let sha256 = row.get::<Option<&[u8]>, _>(3).map(rows::digest).transpose()?;
+        Ok((row.get(0), Known { id: row.get(1), size_bytes, sha256 }))
     };
     found.iter().map(read).collect()
+}
+
+/// One package for each location, in the order of the metadata.
+fn by_location(packages: &[NewPackage]) -> impl Iterator<Item = &NewPackage> {
+    let last: HashMap<_, _> = packages.iter().enumerate().map(|(n, package)| (&package.location, n)).collect();
+    packages.iter().enumerate().filter(move |(n, package)| last.get(&package.location) == Some(n)).map(|(_, p)| p)
 }
 
 /// The file behind a location is another one now: what was learned from the old one is void.
@@ -207,17 +228,20 @@ async fn insert_packages(
 
 async fn insert_build_ids(
     transaction: &mut Transaction<'_, Sqlite>,
-    members: &[(i64, &MemberBuildId)],
+    mut members: Vec<(i64, &MemberBuildId)>,
 ) -> Result<(), StoreError> {
     const COLUMNS: usize = 4;
+    // In the order of the table: each of its pages is then written once, however large it is.
+    members.sort_unstable_by(|(_, a), (_, b)| a.build_id.cmp(&b.build_id));
     for chunk in members.chunks(rows::MAX_PARAMETERS / COLUMNS) {
-        let mut query = QueryBuilder::new("INSERT OR IGNORE INTO build_ids (build_id, package_id, role, path) ");
+        let mut query = QueryBuilder::new("INSERT INTO build_ids (build_id, package_id, role, path) ");
         query.push_values(chunk, |mut row, (package, member)| {
             row.push_bind(member.build_id.to_bytes())
                 .push_bind(*package)
                 .push_bind(role_to_row(member.role))
                 .push_bind(member.path.as_deref().unwrap_or_default());
         });
+        query.push(" ON CONFLICT DO NOTHING");
         let done = query.build().execute(&mut **transaction).await;
         done.map_err(StoreError::database("insert build-ids"))?;
     }
@@ -237,10 +261,11 @@ async fn replace_paths(
         .await
         .map_err(StoreError::database(ACTION))?;
     for chunk in paths.chunks(rows::MAX_PARAMETERS / COLUMNS) {
-        let mut query = QueryBuilder::new("INSERT OR IGNORE INTO paths (path, repository_id, package) ");
+        let mut query = QueryBuilder::new("INSERT INTO paths (path, repository_id, package) ");
         query.push_values(chunk, |mut row, (path, package)| {
             row.push_bind(path).push_bind(repository.0).push_bind(package);
         });
+        query.push(" ON CONFLICT DO NOTHING");
         let done = query.build().execute(&mut **transaction).await;
         done.map_err(StoreError::database(ACTION))?;
     }

@@ -5,7 +5,7 @@
 //!
 //! Promises: metadata of a repository is replaced in one transaction, so that a reader sees the old index or the new one;
 //! a package is never forgotten because upstream dropped it; a lease that was taken over can neither change nor finish its
-//! task; artifacts are written whole or not at all.
+//! task; artifacts are written whole or not at all; whoever is killed leaves nothing that is not found and removed later.
 //!
 //! Not here: where packages come from (`retrace-mirror`), what a task does (`retrace-worker`).
 
@@ -17,6 +17,7 @@ mod repositories;
 mod rows;
 mod store;
 mod tasks;
+mod uploads;
 
 pub use error::StoreError;
 pub use index::NewPackage;
@@ -24,3 +25,4 @@ pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};
 pub use repositories::{NewRepository, Repository, RepositoryKey};
 pub use store::Store;
 pub use tasks::{Lease, MAX_ATTEMPTS, NewTask, Outcome, Task};
+pub use uploads::UPLOAD_LEASE;

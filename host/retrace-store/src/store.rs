@@ -1,4 +1,7 @@
 use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,6 +22,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers at once; SQLite has one writer.
 const MAX_CONNECTIONS: u32 = 8;
 
+/// Memory that a connection may use for pages, in KiB, negative as SQLite wants it.
+const CACHE_SIZE: &str = "-16384";
+
+/// Names in the store's folder.
+const DATABASE: &str = "retrace.db";
+pub(crate) const ARTIFACTS: &str = "artifacts";
+pub(crate) const TASKS: &str = "tasks";
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// An open store. Clones share it.
@@ -30,40 +41,39 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in a folder and brings the database up to date; makes both where they are missing.
+    /// Opens the store in a folder and brings the database up to date; makes both where they are missing. What it makes is
+    /// for the owner alone: cores hold secrets.
     ///
     /// Several processes may have one store open. Everything committed survives a crash of the machine.
     ///
     /// # Errors
-    /// [`StoreError::Folder`] if the folder cannot be used, [`StoreError::Migration`] if the database is of a newer version.
+    /// [`StoreError::Folder`] if the folder cannot be used, [`StoreError::NewerDatabase`], [`StoreError::Migration`],
+    /// [`StoreError::Damaged`] if the database cannot.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         let folder = |source| StoreError::Folder { path: dir.to_owned(), source };
         let dir = std::path::absolute(dir).map_err(folder)?;
-        let artifacts_dir = dir.join("artifacts");
-        for path in [&artifacts_dir, &dir.join("tasks")] {
-            tokio::fs::create_dir_all(path)
-                .await
-                .map_err(|source| StoreError::Folder { path: path.clone(), source })?;
-        }
-        let artifacts = LocalFileSystem::new_with_prefix(&artifacts_dir)
+        let opening = dir.clone();
+        // Held until the schema is there: of two processes that start together, one makes it.
+        let lock = tokio::task::spawn_blocking(move || make_folder(&opening)).await;
+        let _lock = lock.map_err(io::Error::other).flatten().map_err(folder)?;
+        let artifacts = LocalFileSystem::new_with_prefix(dir.join(ARTIFACTS))
             .map_err(|source| StoreError::Artifact { action: "open the folder of", name: String::new(), source })?
             .with_fsync(true);
 
-        let path = dir.join("retrace.db");
+        let path = dir.join(DATABASE);
         let options = SqliteConnectOptions::new()
             .filename(&path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("cache_size", "-65536");
+            .pragma("cache_size", CACHE_SIZE);
         let pool = SqlitePoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .connect_with(options)
             .await
             .map_err(StoreError::database("open the database"))?;
-        MIGRATIONS.run(&pool).await.map_err(|source| StoreError::Migration { path, source })?;
+        MIGRATIONS.run(&pool).await.map_err(|source| StoreError::migration(&path, source))?;
         Ok(Self { pool, artifacts: Arc::new(artifacts), dir: dir.into() })
     }
 
@@ -76,11 +86,66 @@ impl Store {
     /// Folder of a task's own files: `crash/` holds what was uploaded. It is made by whoever writes there.
     #[must_use]
     pub fn task_dir(&self, task: TaskId) -> PathBuf {
-        self.dir.join("tasks").join(task.to_string())
+        self.dir.join(TASKS).join(task.to_string())
     }
 
     /// Waits until the database's files are closed.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Makes what is missing of the folder, and waits for the lock that opening takes.
+fn make_folder(dir: &Path) -> io::Result<File> {
+    fs::create_dir_all(dir)?;
+    let private = |name: &str| match DirBuilder::new().mode(0o700).create(dir.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    };
+    private(ARTIFACTS)?;
+    private(TASKS)?;
+    // Not truncated: it may be there.
+    let private = |name: &str| File::options().create(true).append(true).mode(0o600).open(dir.join(name));
+    private(DATABASE)?;
+    let lock = private("open.lock")?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_may_open_a_new_store_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let opening: Vec<_> = (0..6)
+            .map(|_| {
+                let dir = dir.path().join("state/retrace");
+                tokio::spawn(async move { Store::open(&dir).await.unwrap().active_tasks().await.unwrap() })
+            })
+            .collect();
+        for opened in opening {
+            assert_eq!(opened.await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn others_cannot_read_what_is_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let _store = Store::open(dir.path()).await.unwrap();
+        for (name, mode) in [(DATABASE, 0o600), ("retrace.db-wal", 0o600), (ARTIFACTS, 0o700), (TASKS, 0o700)] {
+            let found = fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{name}: {found:o}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_used_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Store::open(&file.path().join("below")).await.unwrap_err();
+        assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
     }
 }

@@ -149,21 +149,46 @@ async fn paths_are_found_under_both_names_of_a_merged_usr() {
 #[tokio::test]
 async fn a_reader_sees_the_old_index_until_the_new_one_is_whole() {
     let (dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
-    // Two packages at one location: the second insert breaks the transaction.
-    let clash = [package("bash", "6", Vec::new()), package("bash", "6", Vec::new())];
-    let mut broken = clash.to_vec();
-    broken[1].id.name = "other".into();
-    let result = store.replace_metadata(key, "r2", &broken, &[]).await;
-    // One statement updates one row twice: whichever way the engine sees it, there is one row and one revision.
-    let revision = store.repository(key).await.unwrap().revision;
-    assert_eq!(revision.as_deref(), Some(if result.is_ok() { "r2" } else { "r1" }));
-
     let mut transaction = store.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     sqlx::query("DELETE FROM build_ids").execute(&mut *transaction).await.unwrap();
     let reader = Store::open(dir.path()).await.unwrap();
     assert_eq!(reader.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
     drop(transaction);
     assert_eq!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
+    assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r1"));
+}
+
+#[tokio::test]
+async fn a_replacement_that_breaks_in_the_middle_leaves_the_old_index() {
+    let (_dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
+    let breaks_late = "CREATE TRIGGER break BEFORE INSERT ON paths BEGIN SELECT RAISE(ABORT, 'broken'); END";
+    sqlx::query(breaks_late).execute(&store.pool).await.unwrap();
+    let new = [package("bash", "6", vec![member(2, Role::Executable, None)])];
+    let paths = [("/bin/bash".to_owned(), "bash".to_owned())];
+    let error = store.replace_metadata(key, "r2", &new, &paths).await.unwrap_err();
+    assert!(matches!(error, StoreError::Database { .. }), "{error}");
+    assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r1"));
+    let found = store.find_build_ids(None, &[build_id(1), build_id(2)]).await.unwrap();
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), [build_id(1)]);
+    sqlx::query("DROP TRIGGER break").execute(&store.pool).await.unwrap();
+    store.replace_metadata(key, "r2", &new, &paths).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_packages_with_one_location_the_later_one_counts() {
+    let mut twice = [
+        package("bash", "5", vec![member(1, Role::Executable, None)]),
+        package("bash", "5", vec![member(2, Role::Executable, None)]),
+    ];
+    twice[1].source = Some("other".into());
+    let (_dir, store, key) = filled(&twice, &[]).await;
+    for revision in ["r2", "r3"] {
+        let [found] = store.find_packages(&scope(), "bash").await.unwrap().try_into().unwrap();
+        assert_eq!(found.source.as_deref(), Some("other"));
+        let ids = store.find_build_ids(None, &[build_id(1), build_id(2)]).await.unwrap();
+        assert_eq!(ids.into_keys().collect::<Vec<_>>(), [build_id(2)]);
+        store.replace_metadata(key, revision, &twice, &[]).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -182,4 +207,51 @@ fn only_merged_folders_have_two_names() {
     assert!(aliases("/usr/share/x").is_empty());
     assert!(aliases("/opt/x").is_empty());
     assert!(aliases("relative").is_empty());
+}
+
+#[tokio::test]
+#[ignore = "a measurement: run it by name with --nocapture"]
+async fn measure_a_large_index() {
+    use sha2::Digest as _;
+    let random = |n: u32| {
+        let digest: [u8; 32] = sha2::Sha256::digest(n.to_be_bytes()).into();
+        BuildId::from_bytes(&digest[..20]).unwrap()
+    };
+    for (packages, each) in [(20_000_u32, 10_u32), (50_000, 20)] {
+        let new: Vec<_> = (0..packages)
+            .map(|p| {
+                let members = (0..each).map(|m| MemberBuildId {
+                    build_id: random(p * each + m),
+                    role: if p % 2 == 0 { Role::Executable } else { Role::Debuginfo },
+                    path: Some(format!("/usr/lib/debug/usr/lib64/package-{p}/library-{m}.so.1.debug")),
+                });
+                package(&format!("package-{p}"), "1", members.collect())
+            })
+            .collect();
+        let (dir, store, key) = filled(&[], &[]).await;
+        let started = std::time::Instant::now();
+        store.replace_metadata(key, "r2", &new, &[]).await.unwrap();
+        println!("{} build-ids inserted in {:?}", packages * each, started.elapsed());
+        let started = std::time::Instant::now();
+        store.replace_metadata(key, "r3", &new, &[]).await.unwrap();
+        println!("  the same metadata again in {:?}", started.elapsed());
+        let wanted: Vec<_> = (0..100).map(|n| random(n * 1999)).collect();
+        for scope in [None, Some(scope())] {
+            let started = std::time::Instant::now();
+            let found = store.find_build_ids(scope.as_ref(), &wanted).await.unwrap();
+            println!("  {} of 100 found in {:?}, scope: {}", found.len(), started.elapsed(), scope.is_some());
+        }
+        for _ in 0..2 {
+            let started = std::time::Instant::now();
+            store.find_packages(&scope(), "package-77").await.unwrap();
+            println!("  a name in {:?}", started.elapsed());
+            let started = std::time::Instant::now();
+            store.find_by_source(&scope(), "package-77-src").await.unwrap();
+            println!("  a source in {:?}", started.elapsed());
+            let started = std::time::Instant::now();
+            store.unscanned_packages(&scope()).await.unwrap();
+            println!("  unscanned in {:?}", started.elapsed());
+        }
+        println!("  database: {} MiB", std::fs::metadata(dir.path().join("retrace.db")).unwrap().len() >> 20);
+    }
 }

@@ -1,0 +1,250 @@
+//! The queue as workers use it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+const NONE: Duration = Duration::ZERO;
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    (dir, store)
+}
+
+async fn new_task(store: &Store) -> TaskId {
+    let new = NewTask { kind: TaskKind::Coredump, password_sha256: Sha256::from_bytes([1; 32]) };
+    store.create_task(&new).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_task_is_leased_only_after_it_was_submitted_and_then_once() {
+    let (_dir, store) = store().await;
+    let id = new_task(&store).await;
+    assert_eq!(store.lease_next("a", LONG).await.unwrap(), None);
+    store.submit_task(id).await.unwrap();
+    let lease = store.lease_next("a", LONG).await.unwrap().unwrap();
+    assert_eq!((lease.task, lease.attempt), (id, 1));
+    assert_eq!(store.lease_next("b", LONG).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn workers_in_parallel_never_share_a_task() {
+    let (_dir, store) = store().await;
+    for _ in 0..40 {
+        store.submit_task(new_task(&store).await).await.unwrap();
+    }
+    let workers: Vec<_> = (0..8)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut got = Vec::new();
+                while let Some(lease) = store.lease_next(&format!("worker {n}"), LONG).await.unwrap() {
+                    got.push(lease.task);
+                }
+                got
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for worker in workers {
+        all.extend(worker.await.unwrap());
+    }
+    all.sort();
+    let count = all.len();
+    all.dedup();
+    assert_eq!((count, all.len()), (40, 40));
+}
+
+#[tokio::test]
+async fn a_lost_lease_can_neither_renew_nor_finish() {
+    let (_dir, store) = store().await;
+    let id = new_task(&store).await;
+    store.submit_task(id).await.unwrap();
+    let first = store.lease_next("a", NONE).await.unwrap().unwrap();
+    let second = store.lease_next("a", LONG).await.unwrap().unwrap();
+    assert_eq!(second.attempt, 2);
+    for lost in [
+        store.heartbeat(&first, LONG).await,
+        store.set_status(&first, TaskStatus::Backtrace).await,
+        store.finish(&first, &Outcome::Success).await,
+    ] {
+        assert!(matches!(lost, Err(StoreError::LeaseLost(task)) if task == id));
+    }
+    store.finish(&second, &Outcome::Success).await.unwrap();
+    assert!(store.finish(&second, &Outcome::Failure { message: "late".into() }).await.is_err());
+    let task = store.task(id).await.unwrap().unwrap();
+    assert_eq!((task.status, task.message), (TaskStatus::Success, None));
+}
+
+#[tokio::test]
+async fn a_task_that_kills_its_workers_fails_with_the_reason() {
+    let (_dir, store) = store().await;
+    let id = new_task(&store).await;
+    store.submit_task(id).await.unwrap();
+    for attempt in 1..=MAX_ATTEMPTS {
+        assert_eq!(store.lease_next("a", NONE).await.unwrap().unwrap().attempt, attempt);
+    }
+    assert_eq!(store.lease_next("a", NONE).await.unwrap(), None);
+    let task = store.task(id).await.unwrap().unwrap();
+    assert_eq!(task.status, TaskStatus::Fail);
+    assert!(task.message.unwrap().contains("3 tries"));
+    assert_eq!(store.active_tasks().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn the_queue_is_first_come_first_served_and_survives_a_restart() {
+    let (dir, store) = store().await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let id = new_task(&store).await;
+        store.submit_task(id).await.unwrap();
+        ids.push(id);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    store.close().await;
+    let store = Store::open(dir.path()).await.unwrap();
+    for id in ids {
+        assert_eq!(store.lease_next("a", LONG).await.unwrap().unwrap().task, id);
+    }
+}
+
+#[tokio::test]
+async fn a_final_status_comes_from_the_outcome_alone() {
+    let (_dir, store) = store().await;
+    store.submit_task(new_task(&store).await).await.unwrap();
+    let lease = store.lease_next("a", LONG).await.unwrap().unwrap();
+    for status in [TaskStatus::Success, TaskStatus::Fail] {
+        assert!(matches!(store.set_status(&lease, status).await, Err(StoreError::FinalStatus(_))));
+    }
+    store.set_status(&lease, TaskStatus::Backtrace).await.unwrap();
+    assert_eq!(store.task(lease.task).await.unwrap().unwrap().status, TaskStatus::Backtrace);
+}
+
+#[tokio::test]
+async fn a_worker_that_lived_on_after_its_lease_expired_keeps_the_task_if_nobody_took_it() {
+    let (_dir, store) = store().await;
+    store.submit_task(new_task(&store).await).await.unwrap();
+    let lease = store.lease_next("a", NONE).await.unwrap().unwrap();
+    store.heartbeat(&lease, LONG).await.unwrap();
+    assert_eq!(store.lease_next("b", LONG).await.unwrap(), None);
+    store.finish(&lease, &Outcome::Success).await.unwrap();
+}
+
+/// What may happen to the queue. Numbers choose among what is there.
+#[derive(Clone, Debug)]
+enum Event {
+    Upload,
+    Submit(usize),
+    Lease,
+    Expire(usize),
+    Finish(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => Just(Event::Upload),
+        3 => (0_usize..8).prop_map(Event::Submit),
+        4 => Just(Event::Lease),
+        2 => (0_usize..8).prop_map(Event::Expire),
+        1 => (0_usize..8).prop_map(Event::Finish),
+    ]
+}
+
+/// The queue as it is meant, in memory.
+#[derive(Default)]
+struct Model {
+    uploads: Vec<TaskId>,
+    /// In the order of submission.
+    submitted: Vec<Entry>,
+    finished: usize,
+    next_time: i64,
+}
+
+struct Entry {
+    task: TaskId,
+    attempts: u32,
+    leases: Vec<Lease>,
+    held: bool,
+}
+
+impl Model {
+    /// What the next lease must be: the first task in order that nobody holds and that may be tried again.
+    fn lease(&mut self) -> Option<&mut Entry> {
+        let before = self.submitted.len();
+        self.submitted.retain(|entry| entry.held || entry.attempts < MAX_ATTEMPTS);
+        self.finished += before - self.submitted.len();
+        self.submitted.iter_mut().find(|entry| !entry.held)
+    }
+}
+
+async fn play(events: Vec<Event>) {
+    let (_dir, store) = store().await;
+    let mut model = Model::default();
+    for event in events {
+        match event {
+            Event::Upload => model.uploads.push(new_task(&store).await),
+            Event::Submit(n) if n < model.uploads.len() => {
+                let task = model.uploads.swap_remove(n);
+                store.submit_task(task).await.unwrap();
+                // Times of their own, so that the order does not hang on the clock's grain.
+                model.next_time += 1;
+                let query = sqlx::query("UPDATE tasks SET submitted_at = ? WHERE id = ?");
+                query.bind(model.next_time).bind(id_to_row(task)).execute(&store.pool).await.unwrap();
+                model.submitted.push(Entry { task, attempts: 0, leases: Vec::new(), held: false });
+            }
+            Event::Lease => {
+                let got = store.lease_next("worker", LONG).await.unwrap();
+                let want = model.lease();
+                assert_eq!(got.as_ref().map(|lease| lease.task), want.as_ref().map(|entry| entry.task));
+                if let (Some(got), Some(want)) = (got, want) {
+                    want.attempts += 1;
+                    assert_eq!(got.attempt, want.attempts);
+                    want.held = true;
+                    want.leases.push(got);
+                }
+            }
+            Event::Expire(n) if model.submitted.get(n).is_some_and(|entry| entry.held) => {
+                let entry = &mut model.submitted[n];
+                entry.held = false;
+                let query = sqlx::query("UPDATE tasks SET lease_expires_at = 0 WHERE id = ?");
+                query.bind(id_to_row(entry.task)).execute(&store.pool).await.unwrap();
+            }
+            // Every lease that was ever given tries to finish; only the last one may.
+            Event::Finish(n) if n < model.submitted.len() => {
+                let entry = model.submitted.remove(n);
+                let (last, lost) = entry.leases.split_last().map_or((None, &[][..]), |(last, lost)| (Some(last), lost));
+                for lease in lost {
+                    assert!(store.finish(lease, &Outcome::Success).await.is_err());
+                }
+                match last {
+                    Some(lease) => {
+                        store.finish(lease, &Outcome::Success).await.unwrap();
+                        model.finished += 1;
+                    }
+                    None => model.submitted.insert(n, entry),
+                }
+            }
+            _ => {}
+        }
+        let active = u64::try_from(model.uploads.len() + model.submitted.len()).unwrap();
+        assert_eq!(store.active_tasks().await.unwrap(), active);
+    }
+    let finished: i64 = sqlx::query_scalar("SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(usize::try_from(finished).unwrap(), model.finished);
+}
+
+proptest! {
+    // Each case opens a database and syncs every step to disk.
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_queue_behaves_as_the_model(events in proptest::collection::vec(event(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(play(events));
+    }
+}
