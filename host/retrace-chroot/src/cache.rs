@@ -1,7 +1,8 @@
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     fs,
-    io::{self, Read},
+    io::{self, BufWriter, Read, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,6 +38,8 @@ pub struct FillRequest {
     pub member: Option<String>,
 }
 
+/// Bytes written at once.
+const WRITE_BYTES: usize = 256 * 1024;
 /// Names of the files in a build-id's folder.
 const EXECUTABLE: &str = "executable";
 const DEBUGINFO: &str = "debuginfo";
@@ -87,8 +90,14 @@ impl FileCache {
         // Decompression is bound by the processor: more tasks than processors would only share them.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = Arc::new(Semaphore::new(processors));
+        // The largest first: begun last, one alone would keep the others waiting at the end.
+        let size = |indices: &Vec<usize>| {
+            indices.first().and_then(|index| requests.get(*index)).map_or(0, |request| request.package.size_bytes())
+        };
+        let mut packages: Vec<_> = packages.into_values().collect();
+        packages.sort_by_key(|indices| Reverse(size(indices)));
         let tasks: Vec<_> = packages
-            .into_values()
+            .into_iter()
             .map(|indices| {
                 let wanted: Vec<FillRequest> =
                     indices.iter().filter_map(|index| requests.get(*index).cloned()).collect();
@@ -319,7 +328,10 @@ impl Sink for Collector {
     fn member(&mut self, wanted: &[usize], path: &str, _size: u64, data: &mut dyn Read) -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix("unpack-").tempfile_in(&self.dir)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        io::copy(data, file.as_file_mut())?;
+        let mut buffered = BufWriter::with_capacity(WRITE_BYTES, file.as_file_mut());
+        io::copy(data, &mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         self.files.push(Unpacked { wanted: wanted.to_vec(), member: path.to_owned(), file });
         Ok(())
     }

@@ -10,7 +10,7 @@ use retrace_types::{Architecture, DistroId, VersionId};
 #[command(
     name = "retrace",
     version,
-    after_help = "Exit codes:\n  0  done; for `analyze`: a backtrace without a gap\n  1  failed\n  2  wrong usage or configuration\n  \
+    after_help = "Exit codes:\n  0  done; for `analyze`: a backtrace that lacks nothing\n  1  failed\n  2  wrong usage or configuration\n  \
                   3  `analyze` made a backtrace, but something is missing: the gaps say what and how to mend it\n\n\
                   Examples:\n  retrace mirror sync debian 12 x86_64\n  retrace analyze core --os-release /etc/os-release\n  \
                   retrace serve"
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Make a backtrace from a core
     #[command(after_help = "Examples:\n  retrace analyze core --os-release os-release --package bash-5.2.15-2+b7\n  \
                             retrace analyze core.zst --format json > backtrace.json\n  retrace analyze core --out result/\n\n\
-                            Exit codes: 0 no gap, 3 a backtrace with gaps, 1 no backtrace, 2 wrong usage.")]
+                            Exit codes: 0 nothing is missing, 3 a backtrace with gaps, 1 no backtrace, 2 wrong usage.")]
     Analyze(AnalyzeArgs),
 
     /// Mirror the packages of distributions

@@ -13,7 +13,7 @@ pub const BACKTRACE_SCHEMA: &str = "retrace-backtrace/1";
 pub struct Backtrace {
     /// [`BACKTRACE_SCHEMA`].
     pub schema: String,
-    /// True when there is not one [`Gap`] in the whole result.
+    /// True when nothing is missing that could be had: there is no gap, or none but [`GapReason::NoLine`].
     pub complete: bool,
     /// The release that the packages were taken from.
     pub release: Option<ReleaseReport>,
@@ -249,6 +249,9 @@ pub enum GapReason {
     NoModule,
     /// The module has no symbols for the address.
     NoSymbols,
+    /// The function is known, and its debug information is there but has no line for the address: start-up code,
+    /// assembler. Nothing is missing.
+    NoLine,
     /// The stack ends before its outermost frame.
     StackIncomplete,
     /// The core is shorter than its headers say.

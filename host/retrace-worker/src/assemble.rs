@@ -76,7 +76,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Backtrace {
         engine: gdb.version.clone(),
         timings,
     };
-    let complete = backtrace.all_gaps().next().is_none();
+    let complete = backtrace.all_gaps().all(|gap| gap.reason == GapReason::NoLine);
     backtrace.complete = complete;
     backtrace
 }
@@ -148,19 +148,21 @@ fn frame_gap(raw: &RawFrame, state: Option<&ModuleState<'_>>) -> Option<Gap> {
     }
     let wanted_role = if state.has_file { Role::Debuginfo } else { Role::Executable };
     let known = state.gaps.iter().find(|(role, _)| *role == wanted_role).map(|(_, gap)| gap.clone());
-    known.or_else(|| {
-        let path = &state.module.path;
-        Some(Gap {
-            reason: GapReason::NoSymbols,
-            subject: path.clone(),
-            message: if raw.function.is_some() {
-                format!("the debug information of {path} has no line for {:#x}", raw.pc)
-            } else {
-                format!("{path} and its debug information have no symbol for {:#x}", raw.pc)
-            },
-            action: "nothing to fetch: the code was built without debug information, as assembler often is".to_owned(),
-        })
-    })
+    known.or_else(|| Some(no_symbol_gap(raw, &state.module.path)))
+}
+
+/// File and debug information are there, and still say nothing of this address.
+fn no_symbol_gap(raw: &RawFrame, path: &str) -> Gap {
+    let (reason, what) = match raw.function {
+        Some(_) => (GapReason::NoLine, "no line"),
+        None => (GapReason::NoSymbols, "no symbol"),
+    };
+    Gap {
+        reason,
+        subject: path.to_owned(),
+        message: format!("{path} and its debug information have {what} for {:#x}", raw.pc),
+        action: "nothing to fetch: the code was built without debug information, as assembler often is".to_owned(),
+    }
 }
 
 fn scan_gap(raw: &RawFrame) -> Gap {
