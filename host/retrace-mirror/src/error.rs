@@ -165,7 +165,7 @@ pub enum MirrorError {
         /// The file.
         url: String,
         /// Why.
-        source: PackageError,
+        source: Box<PackageError>,
     },
     /// The metadata is out of date by its own word.
     #[error(
@@ -239,7 +239,7 @@ pub enum MirrorError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: PackageError,
+        source: Box<PackageError>,
     },
     /// The package does not pass verification.
     #[error(
@@ -251,7 +251,7 @@ pub enum MirrorError {
         /// Where it came from.
         url: String,
         /// Why.
-        source: PackageError,
+        source: Box<PackageError>,
     },
     /// No verified metadata vouches for the package.
     #[error("nothing vouches for package {package}: run `retrace mirror sync` for its release again")]
@@ -265,7 +265,7 @@ pub enum MirrorError {
         /// The package.
         package: String,
         /// Why.
-        source: PackageError,
+        source: Box<PackageError>,
     },
     /// No mirror works.
     #[error("{what} of repository {repository} cannot be had from any mirror:{}", list(.attempts))]

@@ -112,7 +112,11 @@ impl Inner {
             Err(source) => {
                 // It would be taken for complete the next time.
                 let _ = std::fs::remove_file(&download.path);
-                return Err(MirrorError::Refused { package: package.id.to_string(), url: place.to_string(), source });
+                return Err(MirrorError::Refused {
+                    package: package.id.to_string(),
+                    url: place.to_string(),
+                    source: source.into(),
+                });
             }
         };
         self.store.put_package_file(&download.path, &download.sha256).await?;
@@ -166,7 +170,7 @@ fn check_for(package: &IndexedPackage, repository: &Repository) -> Result<Check,
         added.map_err(|source| MirrorError::Refused {
             package: package.id.to_string(),
             url: format!("repository {}", repository.spec.id),
-            source,
+            source: source.into(),
         })?;
         return Ok(Check::Signature(keyring));
     }

@@ -65,7 +65,7 @@ fn check_pin(key: &KeyFile, path: &Path, data: &[u8]) -> Result<(), MirrorError>
 
 fn add(keyring: &mut Keyring, path: &Path, data: &[u8]) -> Result<(), MirrorError> {
     let added = keyring.add(data);
-    added.map(|_| ()).map_err(|source| MirrorError::InvalidKey { path: path.to_owned(), source })
+    added.map(|_| ()).map_err(|source| MirrorError::InvalidKey { path: path.to_owned(), source: source.into() })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, MirrorError> {

@@ -7,7 +7,10 @@ mod deb;
 mod folder;
 mod rpm_md;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use retrace_package::Keyring;
@@ -167,10 +170,13 @@ impl Job<'_> {
             other => other?,
         };
         let store = &self.inner.store;
-        let Some(new) = offer else {
+        let Some(mut new) = offer else {
             store.mark_unchanged(key).await?;
             return Ok(Outcome::Unchanged);
         };
+        // Two components may list the same file.
+        let mut seen = HashSet::new();
+        new.packages.retain(|package| seen.insert(package.location.clone()));
         let build_ids = new.packages.iter().map(|package| package.build_ids.len() as u64).sum();
         self.progress.step(&format!("Indexing {} packages of {}", new.packages.len(), self.spec.id));
         store.replace_metadata(key, &new.revision.to_string(), &new.packages, &new.paths).await?;

@@ -83,21 +83,20 @@ impl<'a> Search<'a> {
         hint: Option<&str>,
         providers: &mut Providers,
     ) -> Result<(), MirrorError> {
-        let mut builds = HashSet::new();
+        let mut wanted = HashSet::new();
         {
             let choice = Choice::new(providers, hint);
             for module in modules.iter().filter(|module| !has(providers, module, Role::Debuginfo)) {
-                builds.extend(choice.executables(module).first().map(|provider| build_of(&provider.package)));
+                if let Some(provider) = choice.executables(module).first() {
+                    let version = provider.package.id.full_version();
+                    wanted.extend(debug_names(&provider.package).into_iter().map(|name| (name, version.clone())));
+                }
             }
         }
         let mut candidates = Vec::new();
-        for (source, version) in builds {
-            let found = self.inner.store.find_by_source(self.scope, &source).await?;
-            candidates.extend(
-                found
-                    .into_iter()
-                    .filter(|package| package.kind == PackageKind::DebugInfo && package.id.full_version() == version),
-            );
+        for (name, version) in wanted {
+            let found = self.inner.store.find_packages(self.scope, &name).await?;
+            candidates.extend(found.into_iter().filter(|package| package.id.full_version() == version));
         }
         self.scan(candidates, modules, Role::Debuginfo, providers).await
     }
@@ -274,7 +273,8 @@ async fn scan_one(inner: &Inner, package: &IndexedPackage, progress: &dyn Progre
     progress.step(&format!("Searching {}", package.id));
     let scanning = tokio::task::spawn_blocking(move || scan_build_ids(&verified, &retrace_package::Limits::default()));
     let found = scanning.await.map_err(|source| MirrorError::StepLost { step: "search a package", source })?;
-    let found = found.map_err(|source| MirrorError::Unreadable { package: package.id.to_string(), source })?;
+    let found =
+        found.map_err(|source| MirrorError::Unreadable { package: package.id.to_string(), source: source.into() })?;
     Ok(inner.store.add_build_ids(package.key, &found).await?)
 }
 
@@ -285,6 +285,18 @@ fn has(providers: &Providers, module: &WantedModule, role: Role) -> bool {
 fn debug_providers<'p>(providers: &'p Providers, module: &WantedModule) -> impl Iterator<Item = &'p Provider> {
     let all = providers.get(&module.build_id).into_iter().flatten();
     all.filter(|provider| provider.role == Role::Debuginfo)
+}
+
+/// Names that the debug package of a package may have. Sources: dh_strip(1), rpm's `%debug_package`.
+fn debug_names(package: &IndexedPackage) -> Vec<String> {
+    let IndexedPackage { id, source, .. } = package;
+    match package.format {
+        PackageFormat::Deb => {
+            let old_style = source.iter().map(|source| format!("{source}-dbg"));
+            [format!("{}-dbgsym", id.name), format!("{}-dbg", id.name)].into_iter().chain(old_style).collect()
+        }
+        _ => vec![format!("{}-debuginfo", id.name)],
+    }
 }
 
 /// The part of a file's name that its package's name is likely to have: `crypto` of `/usr/lib/libcrypto.so.3`.

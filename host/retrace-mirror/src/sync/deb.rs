@@ -72,12 +72,12 @@ impl Job<'_> {
             let (mut found, mut paths) = (Vec::new(), Vec::new());
             for fetched in packages {
                 let read = fetched.open(limits.unpacked_metadata_bytes);
-                let read = read.and_then(|mut input| Ok(read_packages(&mut input, &mut budget, &mut found)?));
+                let read = read.and_then(|mut input| read_packages(&mut input, &mut budget, &mut found));
                 read.map_err(MirrorError::metadata(&fetched.place))?;
             }
             for fetched in contents {
                 let read = fetched.open(limits.unpacked_metadata_bytes);
-                let read = read.and_then(|mut input| Ok(read_contents(&mut input, &mut budget, &mut paths)?));
+                let read = read.and_then(|mut input| read_contents(&mut input, &mut budget, &mut paths));
                 read.map_err(MirrorError::metadata(&fetched.place))?;
             }
             Ok((found, paths))
@@ -108,7 +108,7 @@ impl Job<'_> {
             return Ok((strip_signature(&top.data), None));
         }
         let url = || top.place.to_string();
-        let bad = |source| MirrorError::Signature { url: url(), source };
+        let bad = |source| MirrorError::Signature { url: url(), source: Box::new(source) };
         match &top.detached {
             None if !top.data.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") => {
                 Err(MirrorError::Unsigned { url: url() })

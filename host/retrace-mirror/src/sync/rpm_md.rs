@@ -63,7 +63,7 @@ impl Job<'_> {
         let signature = self.inner.transfer.small(&beside, limit).await?;
         let signature = signature.ok_or_else(|| MirrorError::Unsigned { url: place.to_string() })?;
         let verified = verify_detached(top, &signature, self.keyring);
-        verified.map_err(|source| MirrorError::Signature { url: place.to_string(), source })
+        verified.map_err(|source| MirrorError::Signature { url: place.to_string(), source: source.into() })
     }
 
     async fn get(&self, place: &Place, file: &DataFile) -> Result<Download, MirrorError> {

@@ -95,6 +95,9 @@ for version in 1 2; do
     deb greet "$version-1" 'Section: utils' 'Source: greet-src'
     deb libgreet1 "$version-1" 'Section: libs' 'Source: greet-src'
     deb lonely "$version-1" 'Section: utils'
+    mkdir -p "root/lonely-dbg-$version-1/usr/lib/debug"
+    cp -r "out/$version/debug/.build-id" "root/lonely-dbg-$version-1/usr/lib/debug/"
+    deb lonely-dbg "$version-1" 'Section: debug' 'Source: lonely' # as old ones: no Build-Ids
     deb greet-dbgsym "$version-1" 'Section: debug' 'Source: greet-src' "Depends: greet (= $version-1)" "Build-Ids: $id"
 done
 cd deb

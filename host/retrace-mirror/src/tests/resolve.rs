@@ -65,6 +65,7 @@ async fn without_any_clue_a_small_release_is_searched_whole() {
         // The name of the crashed package is a clue.
         let resolved = bench.mirror.resolve(&scope(), &wanted, Some("lonely"), &()).await.unwrap();
         assert_eq!(name(resolved[0].executable.as_ref()), "lonely-1-1.amd64");
+        assert_eq!(name(resolved[0].debuginfo.as_ref()), "lonely-dbg-1-1.amd64", "its metadata names no build-ids");
     }
 }
 

@@ -147,8 +147,10 @@ async fn answer(
     };
     out.write_all(head(status, range + &announced).as_bytes()).await?;
     out.write_all(sent).await?;
-    while matches!(answer, Answer::Endless) {
-        out.write_all(&[b' '; 65536]).await?;
+    if matches!(answer, Answer::Endless) {
+        loop {
+            out.write_all(&[b' '; 65536]).await?;
+        }
     }
     out.shutdown().await
 }
