@@ -12,11 +12,11 @@ PLUGINS := $(patsubst plugins/%,-p retrace-plugin-%,$(wildcard plugins/*))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## install what is missing: Debian packages, the Rust target of the plugins
+setup: ## install what is missing: Debian packages, the Rust target of the plugins, cargo-deny
 	@tests/scripts/setup.sh
 
-build: setup ## the `retrace` command
-	cargo build --locked --package retrace-cli
+build: setup ## the `retrace` command and the tests; one set of dependencies serves demo, tests and benchmarks
+	cargo build --locked --workspace --all-targets
 
 plugins: setup ## the distribution plugins, as WebAssembly components
 	cargo build --locked --profile plugin --target wasm32-wasip2 $(PLUGINS) --package retrace-plugin-bad --lib --examples
@@ -25,7 +25,7 @@ demo: build plugins ## a real crash of a Debian program and one of an RPM distri
 	@tests/scripts/demo.sh
 
 test: setup check deps plugins ## everything: format, lints, docs, dependencies, plugins, all tests
-	RETRACE_REQUIRE_TOOLS=1 cargo build --locked --workspace --all-targets
+	cargo build --locked --workspace --all-targets
 	RETRACE_REQUIRE_TOOLS=1 cargo test --locked --workspace
 
 check: ## the fast loop: format, lints, docs

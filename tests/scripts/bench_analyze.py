@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """bench_analyze.py RETRACE FIXTURES: what `retrace analyze` costs beyond gdb, and how much memory a large core takes.
 
-Prints one line per figure: name, value, limit. Exit status 1 when a limit is passed.
+Prints one line per figure; a goal that is missed is said, and is no failure.
 
 analyze-warm-vs-gdb       time of an analysis whose files are unpacked, over that of gdb alone on the same sysroot
 analyze-cold-vs-gdb       the same with the packages mirrored and nothing unpacked
@@ -77,12 +77,10 @@ def peak_memory_mib(bench: Bench, arguments: list[str]) -> float:
 
 def main() -> None:
     retrace, fixtures = sys.argv[1:]
-    passed = True
 
     def report(name: str, value: float, limit: float, unit: str, detail: str) -> None:
-        nonlocal passed
-        passed &= value <= limit
-        print(f"{name:<26} {value:8.2f} {unit:<4} (at most {limit:g}{'' if value <= limit else ': EXCEEDED'}; {detail})", flush=True)
+        print(detail)
+        print(f"bench {name}: {value:.2f} {unit}, goal <= {limit:g} {unit}: {'met' if value <= limit else 'missed'}", flush=True)
 
     debian = f"{fixtures}/debian"
     with tempfile.TemporaryDirectory() as folder:
@@ -117,8 +115,6 @@ def main() -> None:
         big = f"{fixtures}/odd/cores/big"
         size = os.path.getsize(f"{big}/core") / 2**30
         report("analyze-memory-large-core", peak_memory_mib(bench, bench.analyze(big)), 200, "MiB", f"core of {size:.1f} GiB")
-
-    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ use tokio::sync::OnceCell;
 use crate::{
     MirrorError, Progress,
     checksum::Checksum,
-    location::{Base, Location},
+    location::{Base, Location, Place},
     mirror::Inner,
     revision::Revision,
-    transfer::{self, Expected},
+    transfer::{self, Download, Expected},
 };
 
 /// The outcome of a fetch under way; empty until one succeeds.
@@ -106,6 +106,21 @@ impl Inner {
     ) -> Result<LocalCopy, MirrorError> {
         let place = base.at(location);
         let download = self.transfer.file(&place, expected, progress).await?;
+        match self.take_in(&download, &place, package, check).await {
+            // Another process that shares the download folder took the file in first.
+            Err(error) if !download.path.exists() => self.adopt(package, check).await?.ok_or(error),
+            done => done,
+        }
+    }
+
+    /// Verifies what was downloaded and moves it into the store.
+    async fn take_in(
+        &self,
+        download: &Download,
+        place: &Place,
+        package: &IndexedPackage,
+        check: &Check,
+    ) -> Result<LocalCopy, MirrorError> {
         let checked = verify(download.path.clone(), download.size_bytes, download.sha256, package, check).await?;
         let verified = match checked {
             Ok(verified) => verified,
