@@ -166,7 +166,8 @@ impl Config {
             }
             None => None,
         };
-        let (name, text) = text.map_or((String::from("defaults"), String::new()), |(p, t)| (p.display().to_string(), t));
+        let (name, text) =
+            text.map_or((String::from("defaults"), String::new()), |(p, t)| (p.display().to_string(), t));
         Self::parse(&text, &environment).with_context(|| format!("in the configuration ({name})"))
     }
 

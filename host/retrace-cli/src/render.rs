@@ -78,7 +78,9 @@ fn write_header(out: &mut String, backtrace: &Backtrace, style: Style) -> fmt::R
         writeln!(out, "Command: {}", clean(arguments))?;
     }
     match &backtrace.release {
-        Some(release) => writeln!(out, "Release: {} for {} ({})", release.id, backtrace.architecture, clean(&release.reason))?,
+        Some(release) => {
+            writeln!(out, "Release: {} for {} ({})", release.id, backtrace.architecture, clean(&release.reason))?
+        }
         None => writeln!(out, "Release: {}", style.warning("unknown"))?,
     }
     writeln!(out)
@@ -135,7 +137,10 @@ fn write_modules(out: &mut String, backtrace: &Backtrace, style: Style) -> fmt::
     let count = files.clone().count();
     let matched = files.clone().filter(|module| module.file == FileState::Matched).count();
     let with_debuginfo = files.clone().filter(|module| module.debuginfo == FileState::Matched).count();
-    writeln!(out, "Modules: {matched} of {count} matched by build-id, {with_debuginfo} with separate debug information")?;
+    writeln!(
+        out,
+        "Modules: {matched} of {count} matched by build-id, {with_debuginfo} with separate debug information"
+    )?;
     for module in files.filter(|module| module.file == FileState::Missing) {
         let build_id = module.build_id.as_ref().map_or_else(|| "no build-id".to_owned(), ToString::to_string);
         writeln!(out, "  {} {} ({build_id})", style.warning("missing"), clean(&module.path))?;

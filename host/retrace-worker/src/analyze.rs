@@ -12,9 +12,7 @@ use retrace_coredump::{CoreFacts, Module, ModuleKind, NoBuildId};
 use retrace_mirror::{Found, Member, Mirror, Progress, Resolved, WantedModule};
 use retrace_plugin_host::PluginHost;
 use retrace_store::{RepositoryKey, Scope, Store};
-use retrace_types::{
-    Backtrace, BuildId, Gap, GapReason, PackageReport, ReleaseReport, Role, StepTiming, TaskStatus,
-};
+use retrace_types::{Backtrace, BuildId, Gap, GapReason, PackageReport, ReleaseReport, Role, StepTiming, TaskStatus};
 
 use crate::{
     AnalyzeError,

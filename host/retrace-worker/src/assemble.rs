@@ -211,9 +211,10 @@ fn core_gaps(facts: &CoreFacts) -> Option<Gap> {
             "the core has {} bytes of the {} that its headers announce",
             truncation.actual_size, truncation.expected_size
         ),
-        action: "stacks may be cut: raise the core size limit (ulimit -c, or ProcessSizeMax of systemd-coredump), check \
+        action:
+            "stacks may be cut: raise the core size limit (ulimit -c, or ProcessSizeMax of systemd-coredump), check \
                  the free space, or send the file again"
-            .to_owned(),
+                .to_owned(),
     })
 }
 

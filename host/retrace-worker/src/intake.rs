@@ -34,7 +34,8 @@ pub(crate) fn open(path: &Path, work_dir: &Path, max_core_bytes: u64) -> Result<
     let (core, file, decompressed_bytes) = if retrace_coredump::is_compressed(&magic) {
         let plain_path = work_dir.join("core");
         let in_work_dir = |source| AnalyzeError::WorkDir { path: plain_path.clone(), source };
-        let mut plain = File::options().read(true).write(true).create_new(true).open(&plain_path).map_err(in_work_dir)?;
+        let mut plain =
+            File::options().read(true).write(true).create_new(true).open(&plain_path).map_err(in_work_dir)?;
         let limits = DecompressLimits { max_output_bytes: max_core_bytes, ..DecompressLimits::default() };
         let decompressed = retrace_coredump::decompress(file, &mut plain, &limits).map_err(unusable)?;
         (plain_path, plain, Some(decompressed.size_bytes))

@@ -55,7 +55,8 @@ pub(crate) async fn decide(
 
 /// `KEY=value` lines are an os-release file; anything else is the one line of `/etc/redhat-release` and its like.
 fn release_source(text: &str) -> ReleaseSource {
-    let is_assignment = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == key && !key.contains(' '));
+    let is_assignment =
+        |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == key && !key.contains(' '));
     if text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).any(is_assignment) {
         ReleaseSource::OsRelease(text.to_owned())
     } else {

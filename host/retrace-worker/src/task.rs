@@ -115,12 +115,7 @@ async fn keep_lease(
 }
 
 /// Retraces and stores the result; every failure becomes the task's outcome, with its story.
-async fn retrace(
-    analyzer: &Analyzer,
-    lease: &Lease,
-    task: &Task,
-    status: watch::Sender<TaskStatus>,
-) -> Outcome {
+async fn retrace(analyzer: &Analyzer, lease: &Lease, task: &Task, status: watch::Sender<TaskStatus>) -> Outcome {
     let store = analyzer.store();
     let failed = |error: anyhow::Error| format!("{error:#}");
     let result = match task.kind {
@@ -160,7 +155,8 @@ async fn read_text(dir: &Path, names: &[&str]) -> Result<Option<String>> {
         let path = dir.join(name);
         match tokio::fs::metadata(&path).await {
             Ok(metadata) if metadata.len() <= MAX_TEXT_BYTES => {
-                let bytes = tokio::fs::read(&path).await.with_context(|| format!("cannot read {name} of the upload"))?;
+                let bytes =
+                    tokio::fs::read(&path).await.with_context(|| format!("cannot read {name} of the upload"))?;
                 return Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()));
             }
             Ok(_) => anyhow::bail!("{name} of the upload has more than {MAX_TEXT_BYTES} bytes"),
