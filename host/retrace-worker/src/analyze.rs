@@ -1,23 +1,25 @@
 //! One retrace, step by step.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
 
-use retrace_chroot::{FileCache, FillRequest, GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
-use retrace_coredump::{CoreFacts, Module, ModuleKind, NoBuildId};
-use retrace_mirror::{Found, Member, Mirror, Progress, Resolved, WantedModule};
+use retrace_chroot::{FileCache, GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
+use retrace_coredump::{CoreFacts, Module, ModuleKind};
+use retrace_mirror::{Mirror, Progress, WantedModule};
 use retrace_plugin_host::PluginHost;
-use retrace_store::{RepositoryKey, Scope, Store};
-use retrace_types::{Backtrace, BuildId, Gap, GapReason, PackageReport, ReleaseReport, Role, StepTiming, TaskStatus};
+use retrace_store::{Scope, Store};
+use retrace_types::{
+    Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, StepTiming, TaskStatus,
+};
 
 use crate::{
     AnalyzeError,
     assemble::{self, ModuleState, Parts},
     intake::{self, Intake},
+    packages::{Packages, fill_request, module_state, not_mirrored},
     release::{self, Decision},
     story::Story,
 };
@@ -117,14 +119,6 @@ struct Job<'a> {
     timings: Vec<StepTiming>,
 }
 
-/// What the packages gave.
-#[derive(Default)]
-struct Packages {
-    resolved: HashMap<BuildId, Resolved>,
-    /// Names of the repositories, for the result.
-    repositories: HashMap<RepositoryKey, String>,
-}
-
 impl Job<'_> {
     async fn run(mut self) -> Result<Analysis, AnalyzeError> {
         let options = &self.analyzer.options;
@@ -147,6 +141,7 @@ impl Job<'_> {
         match decision {
             Decision::Release { release, report: found } => {
                 self.story.tell(&format!("Release: {} ({})", found.id, found.reason));
+                gaps.extend(self.debugger_gap(&release, facts.architecture));
                 scope = Some(Scope { release: release.id, architecture: facts.architecture });
                 report = Some(found);
             }
@@ -198,6 +193,27 @@ impl Job<'_> {
             tracing::warn!(%error, "cannot remove a work folder");
         }
         Ok(Analysis { backtrace, text: gdb.text, story: self.story.into_text() })
+    }
+
+    /// A distribution may want its cores seen by its own debugger. There are no chroots to run it in yet: the host's does
+    /// the work, and the result says so.
+    fn debugger_gap(&mut self, release: &Release, architecture: Architecture) -> Option<Gap> {
+        let debugger = match self.analyzer.plugins.debugger_for(release, architecture) {
+            Ok(debugger) => debugger.filter(|debugger| debugger.environment == EnvironmentKind::Chroot)?,
+            Err(error) => {
+                self.story.warn(&format!("the plugin could not say which debugger {} wants: {error}", release.id));
+                return None;
+            }
+        };
+        Some(Gap {
+            reason: GapReason::Debugger,
+            subject: debugger.path.clone(),
+            message: format!("{} wants its own debugger, {}; the host's was used", release.id, debugger.path),
+            action: format!(
+                "compare with that debugger on a machine of the release, from {}",
+                debugger.packages.join(" ")
+            ),
+        })
     }
 
     fn finish_step(&mut self, step: &str, start: Instant) {
@@ -359,70 +375,4 @@ fn mapped_files(facts: &CoreFacts) -> impl Iterator<Item = &Module> {
 fn link_map_names(facts: &CoreFacts, module: &Module) -> Vec<String> {
     let entries = facts.link_map.iter().filter(|entry| (module.start..module.end).contains(&entry.dynamic));
     entries.map(|entry| entry.name.clone()).filter(|name| !name.is_empty() && *name != module.path).collect()
-}
-
-impl Packages {
-    fn of(&self, module: &Module) -> Option<&Resolved> {
-        module.build_id.as_ref().ok().and_then(|id| self.resolved.get(id))
-    }
-
-    fn report(&self, found: &Found) -> PackageReport {
-        PackageReport {
-            id: found.package.id.clone(),
-            kind: found.package.kind.clone(),
-            sha256: found.verified.sha256(),
-            signature: found.verified.signature().clone(),
-            repository: self.repositories.get(&found.package.repository).cloned().unwrap_or_default(),
-        }
-    }
-}
-
-fn module_state<'f>(module: &'f Module, packages: &Packages) -> ModuleState<'f> {
-    let resolved = packages.of(module);
-    let package = resolved.and_then(|resolved| resolved.executable.as_ref()).map(|found| packages.report(found));
-    let debug_package = resolved.and_then(|resolved| resolved.debuginfo.as_ref()).map(|found| packages.report(found));
-    let mut gaps: Vec<(Role, Gap)> = resolved.map(gaps_by_role).unwrap_or_default();
-    if let Err(reason) = &module.build_id {
-        gaps.push((Role::Executable, no_build_id(module, reason)));
-    }
-    ModuleState { module, package, debug_package, has_file: false, has_debuginfo: false, gaps }
-}
-
-/// The mirror tells first why the file is missing, then why its debug information is.
-fn gaps_by_role(resolved: &Resolved) -> Vec<(Role, Gap)> {
-    let missing = [(Role::Executable, resolved.executable.is_none()), (Role::Debuginfo, resolved.debuginfo.is_none())];
-    let roles = missing.into_iter().filter(|(_, is_missing)| *is_missing).map(|(role, _)| role);
-    roles.zip(resolved.gaps.iter().cloned()).collect()
-}
-
-fn no_build_id(module: &Module, reason: &NoBuildId) -> Gap {
-    Gap {
-        reason: GapReason::NoBuildId,
-        subject: module.path.clone(),
-        message: format!("the build-id of {} is unknown: {reason}", module.path),
-        action: "let the kernel dump the first page of mapped files (coredump_filter, bit 4), and link with --build-id"
-            .to_owned(),
-    }
-}
-
-fn fill_request(resolved: &Resolved, role: Role, found: &Found) -> FillRequest {
-    FillRequest {
-        package: found.verified.clone(),
-        build_id: resolved.build_id.clone(),
-        role,
-        member: match &found.member {
-            Member::Path(path) => Some(path.clone()),
-            Member::BuildId => None,
-        },
-    }
-}
-
-fn not_mirrored(scope: &Scope) -> Gap {
-    let Scope { release, architecture } = scope;
-    Gap {
-        reason: GapReason::NotMirrored,
-        subject: release.to_string(),
-        message: format!("{release} for {architecture} is not mirrored here: no package can be matched"),
-        action: format!("run: retrace mirror sync {} {} {architecture}", release.distro, release.version),
-    }
 }

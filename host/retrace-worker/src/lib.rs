@@ -14,6 +14,7 @@ mod analyze;
 mod assemble;
 mod error;
 mod intake;
+mod packages;
 mod release;
 mod story;
 mod task;
