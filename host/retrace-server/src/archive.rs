@@ -9,12 +9,15 @@ use std::{
 use axum::http::StatusCode;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::{bufread::XzDecoder, stream::Stream};
-use tar::{Archive, EntryType};
+use tar::{Archive, EntryType, PaxExtensions};
 
 const MIB: u64 = 1024 * 1024;
 
 /// Most members; a task has at most nine.
 const MAX_MEMBERS: usize = 64;
+
+/// Largest pax header that is read; those that are harmless have some hundred bytes.
+const MAX_PAX_BYTES: u64 = 64 * 1024;
 
 /// Memory for the dictionary of an xz stream: enough for `xz -9`.
 const XZ_MEMORY_BYTES: u64 = 128 * MIB;
@@ -96,6 +99,9 @@ pub enum ArchiveError {
     /// A member is larger than its kind may be.
     #[error("File \"{0}\" is larger than expected")]
     MemberTooLarge(String),
+    /// The archive needs more of the format than a task needs.
+    #[error("The archive uses a feature of tar that is not supported ({0}): pack it with tar --format=gnu, not sparse")]
+    Unsupported(String),
     /// The member cannot be written.
     #[error("Internal server error")]
     Write(#[source] io::Error),
@@ -107,6 +113,7 @@ impl ArchiveError {
             Self::Damaged(_) | Self::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyMembers | Self::NotAFile(_) | Self::NotAllowed(_) | Self::MemberTooLarge(_) => {
                 StatusCode::FORBIDDEN
             }
@@ -129,7 +136,12 @@ pub(crate) fn unpack(archive: &Path, format: Format, dir: &Path, limits: Archive
             unpack_tar(XzDecoder::new_stream(file, stream), dir, limits)
         }
     }?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(ArchiveError::Write)
+    sync_folder(dir).map_err(ArchiveError::Write)
+}
+
+/// Makes sure that the names in a folder are on disk.
+pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 fn unpack_tar(reader: impl Read, dir: &Path, limits: ArchiveLimits) -> Result<(), ArchiveError> {
@@ -145,31 +157,37 @@ fn unpack_tar(reader: impl Read, dir: &Path, limits: ArchiveLimits) -> Result<()
     let reader = reader.take(budget.saturating_add(MIB));
     let mut archive = Archive::new(reader);
     let mut left = budget;
-    let entries = archive.entries().map_err(ArchiveError::Damaged)?;
+    // Raw: the library would read headers of any length into memory, to apply what they say.
+    let entries = archive.entries().map_err(ArchiveError::Damaged)?.raw(true);
     for (count, entry) in entries.enumerate() {
         let mut entry = entry.map_err(|error| damaged_or_cut(error, left, &too_large))?;
         if count >= MAX_MEMBERS {
             return Err(ArchiveError::TooManyMembers);
         }
-        let path = entry.path_bytes();
-        let shown: String = String::from_utf8_lossy(&path).chars().filter(|c| !c.is_control()).take(80).collect();
-        let shown = shown.replace('%', "");
+        let path = entry.path_bytes().into_owned();
+        let shown = printable(&path);
         let name = std::str::from_utf8(&path).unwrap_or_default();
-        let name = name.strip_prefix("./").unwrap_or(name).to_owned();
+        let name = name.strip_prefix("./").unwrap_or(name);
         match entry.header().entry_type() {
             EntryType::Directory if name.trim_matches(['.', '/']).is_empty() => continue,
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {}
+            EntryType::XHeader | EntryType::XGlobalHeader => {
+                check_pax_header(&mut entry)?;
+                continue;
+            }
+            EntryType::GNULongName => return Err(ArchiveError::NotAllowed("a long name".to_owned())),
+            EntryType::GNUSparse => return Err(ArchiveError::Unsupported("sparse files".to_owned())),
+            EntryType::Regular | EntryType::Continuous => {}
             _ => return Err(ArchiveError::NotAFile(shown)),
         }
-        let Some(max_bytes) = allowed_size(&name) else { return Err(ArchiveError::NotAllowed(shown)) };
+        let Some(max_bytes) = allowed_size(name) else { return Err(ArchiveError::NotAllowed(shown)) };
         let size = entry.size();
         if max_bytes.is_some_and(|max| size > max) {
             return Err(ArchiveError::MemberTooLarge(shown));
         }
         left = left.checked_sub(size).ok_or_else(&too_large)?;
-        write_member(&mut entry, &dir.join(&name), size).map_err(|error| match error.kind() {
+        write_member(&mut entry, &dir.join(name), size).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => ArchiveError::NotAllowed(shown),
-            io::ErrorKind::StorageFull => ArchiveError::NoSpace,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ArchiveError::NoSpace,
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 ArchiveError::Damaged(error)
             }
@@ -185,6 +203,29 @@ fn unpack_tar(reader: impl Read, dir: &Path, limits: ArchiveLimits) -> Result<()
 /// A stream that ends at our own bound is too large, not damaged.
 fn damaged_or_cut(error: io::Error, left: u64, too_large: &impl Fn() -> ArchiveError) -> ArchiveError {
     if left == 0 { too_large() } else { ArchiveError::Damaged(error) }
+}
+
+/// A name as an answer may show it: short, and without the `%` that an old client would print as a format.
+fn printable(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).chars().filter(|c| !c.is_control() && *c != '%').take(80).collect()
+}
+
+/// Some programs write times or attributes in pax headers, which nobody needs. Those that would change which bytes are
+/// whose are refused, rather than read in another way than the sender meant.
+fn check_pax_header(header: &mut impl Read) -> Result<(), ArchiveError> {
+    const CHANGING: [&str; 4] = ["path", "linkpath", "size", "GNU.sparse."];
+    let mut content = Vec::new();
+    header.take(MAX_PAX_BYTES + 1).read_to_end(&mut content).map_err(ArchiveError::Damaged)?;
+    if content.len() as u64 > MAX_PAX_BYTES {
+        return Err(ArchiveError::Unsupported("a large pax header".to_owned()));
+    }
+    for record in PaxExtensions::new(&content) {
+        let key = record.map_err(ArchiveError::Damaged)?.key_bytes().to_owned();
+        if CHANGING.iter().any(|changing| key.starts_with(changing.as_bytes())) {
+            return Err(ArchiveError::Unsupported(format!("pax {}", printable(&key))));
+        }
+    }
+    Ok(())
 }
 
 /// The largest size of a file of this name; the outer none: there is no such file.

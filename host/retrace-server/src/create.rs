@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use axum::{
-    body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use retrace_store::{NewTask, Store};
-use retrace_types::{TaskId, TaskKind};
+use retrace_store::{NewTask, Store, UPLOAD_LEASE};
+use retrace_types::{Sha256, TaskId, TaskKind};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     ApiError, AppState,
     archive::{self, ArchiveLimits, Format},
     error::chain,
-    password, spool,
+    password,
+    spool::Incoming,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -33,19 +34,22 @@ enum Requested {
 
 pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let mut body = Incoming::new(body, state.options.idle_timeout);
     let answer = match check_request(&state, &parts.method, &parts.headers).await {
-        Ok(checked) => take_upload(&state, checked, body).await,
-        Err(error) => {
-            spool::drain(body, state.options.max_packed_bytes, state.options.idle_timeout).await;
-            Err(error)
-        }
+        Ok(checked) => take_upload(&state, checked, &mut body).await,
+        Err(error) => Err(error),
     };
     match answer {
         Ok((id, password)) => {
             let headers = [(TASK_ID, HeaderValue::from(id.get())), (TASK_PASSWORD, password)];
             (StatusCode::CREATED, headers).into_response()
         }
-        Err(error) => error.into_response(),
+        Err(error) => {
+            if !matches!(error, ApiError::UploadStopped) {
+                body.drain(state.options.max_packed_bytes).await;
+            }
+            error.into_response()
+        }
     }
 }
 
@@ -108,48 +112,80 @@ fn free_bytes(dir: &Path) -> Result<u64, ApiError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-async fn take_upload(state: &AppState, checked: Checked, body: Body) -> Result<(TaskId, HeaderValue), ApiError> {
+async fn take_upload(
+    state: &AppState,
+    checked: Checked,
+    body: &mut Incoming,
+) -> Result<(TaskId, HeaderValue), ApiError> {
     let password = password::generate()?;
-    let kind = match checked.requested {
-        Requested::Kind(kind) => kind,
-        Requested::Interactive => TaskKind::Coredump,
-    };
-    let new = NewTask { kind, password_sha256: password::digest(password.as_bytes()) };
-    let id = state.store.create_task(&new).await?;
-    let upload = Upload { store: state.store.clone(), id, dir: state.store.task_dir(id), submitted: false };
-    upload.take(state, &checked, body).await?;
-    let password = HeaderValue::from_str(&password).map_err(std::io::Error::other)?;
-    Ok((id, password))
+    let header = HeaderValue::from_str(&password).map_err(std::io::Error::other)?;
+    let upload = Upload::begin(state, checked.requested, password::digest(password.as_bytes())).await?;
+    let id = upload.id;
+    body.write_to(&upload.archive(), checked.length).await?;
+    // On a task of its own: if the client goes away now, nothing is torn down while a thread writes there.
+    let limits = ArchiveLimits { max_unpacked_bytes: state.options.max_unpacked_bytes, free_bytes: checked.free_bytes };
+    tokio::spawn(upload.finish(checked.format, limits)).await.map_err(std::io::Error::other)??;
+    Ok((id, header))
 }
 
-/// A task under way into the queue. Dropped before it is there, by an error or because the client went away, it removes
-/// what it made.
+/// A task on its way into the queue. Dropped before it is there, it removes what it made; if the server is killed, the
+/// store finds it.
 struct Upload {
     store: Store,
     id: TaskId,
     dir: PathBuf,
+    requested: Requested,
     submitted: bool,
+    _alive: AbortOnDropHandle<()>,
 }
 
 impl Upload {
-    async fn take(mut self, state: &AppState, checked: &Checked, body: Body) -> Result<(), ApiError> {
-        let crash = self.dir.join("crash");
-        tokio::fs::create_dir_all(&crash).await?;
-        let spooled = self.dir.join("archive");
-        spool::to_file(body, &spooled, checked.length, state.options.idle_timeout).await?;
+    async fn begin(state: &AppState, requested: Requested, password_sha256: Sha256) -> Result<Self, ApiError> {
+        let kind = match requested {
+            Requested::Kind(kind) => kind,
+            Requested::Interactive => TaskKind::Coredump,
+        };
+        let store = state.store.clone();
+        let id = {
+            // Of several uploads at once, only as many begin as there are places.
+            let _admission = state.admission.lock().await;
+            if store.active_tasks().await? >= state.options.max_parallel_tasks {
+                return Err(ApiError::Busy);
+            }
+            store.create_task(&NewTask { kind, password_sha256 }).await?
+        };
+        let dir = store.task_dir(id);
+        let alive = AbortOnDropHandle::new(tokio::spawn(keep_alive(store.clone(), id)));
+        let upload = Self { store, id, dir, requested, submitted: false, _alive: alive };
+        tokio::fs::create_dir(&upload.dir).await?;
+        tokio::fs::create_dir(upload.crash()).await?;
+        Ok(upload)
+    }
 
-        let limits =
-            ArchiveLimits { max_unpacked_bytes: state.options.max_unpacked_bytes, free_bytes: checked.free_bytes };
-        let (format, archive_path, crash_dir) = (checked.format, spooled.clone(), crash.clone());
-        let unpacking = tokio::task::spawn_blocking(move || archive::unpack(&archive_path, format, &crash_dir, limits));
+    fn archive(&self) -> PathBuf {
+        self.dir.join("archive")
+    }
+
+    fn crash(&self) -> PathBuf {
+        self.dir.join("crash")
+    }
+
+    async fn finish(mut self, format: Format, limits: ArchiveLimits) -> Result<(), ApiError> {
+        let (archive, crash, dir) = (self.archive(), self.crash(), self.dir.clone());
+        let unpacking = tokio::task::spawn_blocking(move || -> Result<(), ApiError> {
+            archive::unpack(&archive, format, &crash, limits)?;
+            std::fs::remove_file(&archive)?;
+            for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
+                archive::sync_folder(folder)?;
+            }
+            Ok(())
+        });
         unpacking.await.map_err(std::io::Error::other)??;
-        tokio::fs::remove_file(&spooled).await?;
-
-        let kind = match checked.requested {
+        let kind = match self.requested {
             Requested::Interactive => return Err(ApiError::Interactive),
             Requested::Kind(kind) => kind,
         };
-        if let Some(missing) = missing_file(kind, &crash) {
+        if let Some(missing) = missing_file(kind, &self.crash()) {
             return Err(ApiError::MissingFile(missing));
         }
         self.store.submit_task(self.id).await?;
@@ -167,9 +203,21 @@ impl Drop for Upload {
         let (store, id) = (self.store.clone(), self.id);
         tokio::spawn(async move {
             if let Err(error) = store.delete_task(id).await {
-                tracing::warn!(task.id = %id, error = %chain(&error), "cannot remove an unfinished upload; it is tried again");
+                tracing::warn!(task.id = %id, error = %chain(&error), "cannot remove a refused upload now");
             }
         });
+    }
+}
+
+/// Tells the store that an upload goes on, until it is dropped.
+async fn keep_alive(store: Store, id: TaskId) {
+    let mut ticks = tokio::time::interval(UPLOAD_LEASE / 4);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = store.keep_upload(id).await {
+            tracing::warn!(task.id = %id, error = %chain(&error), "cannot keep an upload alive");
+        }
     }
 }
 

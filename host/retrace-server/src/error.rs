@@ -1,3 +1,5 @@
+use std::io;
+
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -76,10 +78,10 @@ pub enum ApiError {
     NoSuchPage,
     /// The store failed. The cause goes to the log, never to the client.
     #[error("Internal server error")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// The disk or the system failed. The cause goes to the log, never to the client.
     #[error("Internal server error")]
-    Io(#[from] std::io::Error),
+    Io(#[source] io::Error),
 }
 
 impl ApiError {
@@ -104,6 +106,24 @@ impl ApiError {
             Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Self::Archive(error) => error.status(),
             Self::Store(_) | Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::DiskFull { .. } => Self::NoSpace,
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<io::Error> for ApiError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Io(error),
         }
     }
 }

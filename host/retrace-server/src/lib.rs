@@ -18,6 +18,7 @@ mod password;
 mod routes;
 mod serve;
 mod spool;
+mod stalled;
 mod state;
 
 pub use error::ApiError;

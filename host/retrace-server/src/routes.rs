@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{Path, Request, State},
+    body::{Body, Bytes},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::any,
@@ -13,7 +13,7 @@ use axum::{
 use retrace_store::Task;
 use retrace_types::{Architecture, TaskId};
 
-use crate::{ApiError, AppState, archive::Format, checkpackage, create, password, spool};
+use crate::{ApiError, AppState, archive::Format, checkpackage, create, password, spool::Incoming};
 
 /// Most releases and formats that an old client can store; the rest of the line would stick to its last element.
 const MAX_RELEASES: usize = 32;
@@ -42,8 +42,8 @@ pub fn router(state: AppState) -> Router {
 /// Reads a body that nobody asked for, so that the client gets its answer.
 async fn drain_body(State(state): State<AppState>, request: Request, next: axum::middleware::Next) -> Response {
     let (parts, body) = request.into_parts();
-    spool::drain(body, MAX_IGNORED_BODY_BYTES, state.options.idle_timeout).await;
-    next.run(Request::from_parts(parts, axum::body::Body::empty())).await
+    Incoming::new(body, state.options.idle_timeout).drain(MAX_IGNORED_BODY_BYTES).await;
+    next.run(Request::from_parts(parts, Body::empty())).await
 }
 
 fn plain_text(body: impl Into<Bytes>) -> Response {
@@ -95,45 +95,53 @@ async fn check_package(State(state): State<AppState>, headers: HeaderMap) -> Res
     checkpackage::check(&state.store, &headers).await
 }
 
-async fn status(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let task = authorize(&state, &id, &headers).await?;
+/// The number in the path as it came; a path that is not even text is no page.
+type IdInPath = Result<Path<String>, PathRejection>;
+
+async fn status(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
+    let task = authorize(&state, id, &headers).await?;
     let mut response = plain_text(task.status.sentence());
     response.headers_mut().insert("X-Task-Status", HeaderValue::from_static(task.status.state().as_str()));
     Ok(response)
 }
 
-async fn backtrace(state: State<AppState>, id: Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    result(state, id, headers, "backtrace", ApiError::NoBacktrace).await
+async fn backtrace(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
+    let task = authorize(&state, id, &headers).await?;
+    result(&state, &task, "backtrace").await?.ok_or(ApiError::NoBacktrace)
 }
 
-async fn log(state: State<AppState>, id: Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    result(state, id, headers, "log", ApiError::NoLog).await
+/// A failed task always has a log, since a client that fetches it ends in an error without.
+async fn log(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
+    let task = authorize(&state, id, &headers).await?;
+    let reason = |task: Task| task.message.map(|message| plain_text(format!("Task failed: {message}\n")));
+    match result(&state, &task, "log").await? {
+        Some(log) => Ok(log),
+        None => reason(task).ok_or(ApiError::NoLog),
+    }
 }
 
-async fn exploitable(state: State<AppState>, id: Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    result(state, id, headers, "exploitable", ApiError::NoExploitable).await
+async fn exploitable(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
+    let task = authorize(&state, id, &headers).await?;
+    result(&state, &task, "exploitable").await?.ok_or(ApiError::NoExploitable)
 }
 
-/// One result of a task. An empty one counts as missing: it crashes a client.
-async fn result(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    name: &str,
-    missing: ApiError,
-) -> Result<Response, ApiError> {
-    let task = authorize(&state, &id, &headers).await?;
-    let stored = state.store.task_result(task.id, name).await?.filter(|content| !content.is_empty());
-    stored.map(plain_text).ok_or(missing)
+/// One result of a task, sent as it is read. An empty one counts as missing: it crashes a client.
+async fn result(state: &AppState, task: &Task, name: &str) -> Result<Option<Response>, ApiError> {
+    let Some(found) = state.store.task_result(task.id, name).await?.filter(|found| found.size_bytes > 0) else {
+        return Ok(None);
+    };
+    // Without a length it would be sent in chunks, which the oldest client takes for content.
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain")),
+        (header::CONTENT_LENGTH, found.size_bytes.into()),
+    ];
+    Ok(Some((headers, Body::from_stream(found.content)).into_response()))
 }
 
 /// https, then the task, then its password: the predecessor's order.
-async fn authorize(state: &AppState, id: &str, headers: &HeaderMap) -> Result<Task, ApiError> {
+async fn authorize(state: &AppState, id: IdInPath, headers: &HeaderMap) -> Result<Task, ApiError> {
     state.check_https(headers)?;
+    let Path(id) = id.map_err(|_| ApiError::NoSuchPage)?;
     if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ApiError::NoSuchPage);
     }

@@ -11,7 +11,7 @@ use hyper_util::{
 use retrace_store::Store;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{AppState, error::chain, router};
+use crate::{AppState, error::chain, router, stalled::StalledWrites};
 
 /// Largest request head; more is answered with 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -31,7 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// None once it runs: a connection that fails is its own loss. Errors of the listener are retried.
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let mut connections = http1::Builder::new();
-    connections.timer(TokioTimer::new()).header_read_timeout(state.options.idle_timeout).max_buf_size(MAX_HEAD_BYTES);
+    let idle = state.options.idle_timeout;
+    connections.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(MAX_HEAD_BYTES);
+    // Names as they are usually written: scripts look for `X-Task-Id`, whatever the standard says about case.
+    connections.title_case_headers(true);
     let places = Arc::new(Semaphore::new(state.options.max_connections));
     let cleanup = tokio::spawn(remove_abandoned(state.store.clone()));
     let service = TowerToHyperService::new(router(state));
@@ -50,7 +53,8 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
                 }
             },
         };
-        let connection = graceful.watch(connections.serve_connection(TokioIo::new(stream), service.clone()));
+        let stream = TokioIo::new(StalledWrites::new(stream, idle));
+        let connection = graceful.watch(connections.serve_connection(stream, service.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");

@@ -5,47 +5,72 @@ use std::{path::Path, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use tokio::{fs::File, io::AsyncWriteExt as _};
+use tokio::{
+    fs::File,
+    io::AsyncWriteExt as _,
+    time::{Instant, timeout_at},
+};
 
 use crate::ApiError;
 
-/// Writes a body of at most `max_bytes` into a new file and makes sure that it is on disk.
-///
-/// # Errors
-/// [`ApiError::UploadStopped`] if the client breaks off or is silent for too long, [`ApiError::Io`].
-pub(crate) async fn to_file(mut body: Body, path: &Path, max_bytes: u64, idle: Duration) -> Result<(), ApiError> {
-    let mut file = File::options().write(true).create_new(true).open(path).await?;
-    let mut left = max_bytes;
-    while let Some(chunk) = next_chunk(&mut body, idle).await? {
-        left = left.checked_sub(chunk.len() as u64).ok_or(ApiError::LengthRequired)?;
-        file.write_all(&chunk).await?;
-    }
-    file.sync_all().await?;
-    Ok(())
+/// A client that sends less than this, on average, is taken for one that only holds its place.
+const MIN_BYTES_PER_SECOND: u64 = 4096;
+
+/// A body on its way in.
+pub(crate) struct Incoming {
+    body: Body,
+    idle: Duration,
+    started: Instant,
+    received: u64,
 }
 
-/// Reads a body to its end, or `max_bytes` of it. A server that answers and closes while a client still sends makes the
-/// client lose the answer.
-pub(crate) async fn drain(mut body: Body, max_bytes: u64, idle: Duration) {
-    let mut left = max_bytes;
-    while let Ok(Some(chunk)) = next_chunk(&mut body, idle).await {
-        match left.checked_sub(chunk.len() as u64) {
-            Some(rest) => left = rest,
-            None => return,
+impl Incoming {
+    /// `idle` is the longest silence that is waited for, and the head start of a slow client.
+    pub(crate) fn new(body: Body, idle: Duration) -> Self {
+        Self { body, idle, started: Instant::now(), received: 0 }
+    }
+
+    /// Writes the body, of at most `max_bytes`, into a new file and makes sure that it is on disk.
+    ///
+    /// # Errors
+    /// [`ApiError::UploadStopped`] if the client breaks off or is too slow, [`ApiError::LengthRequired`] if it sends more,
+    /// [`ApiError::NoSpace`], [`ApiError::Io`].
+    pub(crate) async fn write_to(&mut self, path: &Path, max_bytes: u64) -> Result<(), ApiError> {
+        let mut file = File::options().write(true).create_new(true).open(path).await?;
+        while let Some(chunk) = self.next_chunk().await? {
+            if self.received > max_bytes {
+                return Err(ApiError::LengthRequired);
+            }
+            file.write_all(&chunk).await?;
         }
+        file.sync_all().await?;
+        Ok(())
     }
-}
 
-async fn next_chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, ApiError> {
-    loop {
-        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| ApiError::UploadStopped)?;
-        match frame {
-            None => return Ok(None),
-            Some(Err(_)) => return Err(ApiError::UploadStopped),
-            // Trailers carry nothing for us.
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
+    /// Reads the body to its end, or until `max_bytes` of it came. A server that answers and closes while a client still
+    /// sends makes the client lose the answer.
+    pub(crate) async fn drain(mut self, max_bytes: u64) {
+        while self.received <= max_bytes && matches!(self.next_chunk().await, Ok(Some(_))) {}
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        loop {
+            let earned = Duration::from_secs(self.received / MIN_BYTES_PER_SECOND);
+            let slowest = self.started + self.idle + earned;
+            let now = Instant::now();
+            if now > slowest {
+                return Err(ApiError::UploadStopped);
+            }
+            let frame = timeout_at(slowest.min(now + self.idle), self.body.frame()).await;
+            match frame.map_err(|_| ApiError::UploadStopped)? {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(ApiError::UploadStopped),
+                // Trailers carry nothing for us.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.received = self.received.saturating_add(data.len() as u64);
+                        return Ok(Some(data));
+                    }
                 }
             }
         }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use retrace_store::Store;
@@ -7,7 +7,8 @@ use crate::ApiError;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What the server allows. Defaults as in retrace-server, where it has the option.
+/// What the server allows. Defaults as in retrace-server, where it has the option; but https is not required by default,
+/// since the server itself speaks plain HTTP, to a proxy or on the loopback interface.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Refuse task requests whose scheme is not https (`RequireHTTPS`).
@@ -22,7 +23,7 @@ pub struct ServerOptions {
     pub max_unpacked_bytes: u64,
     /// Free space that an upload must leave, in bytes (`MinStorageLeft`).
     pub min_storage_left_bytes: u64,
-    /// Longest silence of a client while it sends a request.
+    /// Longest silence of a client while it sends a request or takes an answer.
     pub idle_timeout: Duration,
     /// Connections served at once; further ones wait to be accepted.
     pub max_connections: usize,
@@ -31,7 +32,7 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
-            require_https: true,
+            require_https: false,
             trust_forwarded_proto: false,
             max_parallel_tasks: 5,
             max_packed_bytes: 1024 * MIB,
@@ -48,13 +49,15 @@ impl Default for ServerOptions {
 pub struct AppState {
     pub(crate) store: Store,
     pub(crate) options: ServerOptions,
+    /// Held while a new task is counted and made.
+    pub(crate) admission: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl AppState {
     /// A state on this store.
     #[must_use]
     pub fn new(store: Store, options: ServerOptions) -> Self {
-        Self { store, options }
+        Self { store, options, admission: Arc::default() }
     }
 
     /// Task requests need https where the operator asked for it. The server itself speaks plain HTTP: only a trusted proxy

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart, path::Path as ObjectPath};
 use retrace_types::{Sha256, TaskId};
 use sha2::{Digest as _, Sha256 as Hasher};
@@ -68,18 +69,44 @@ impl Store {
         put.map(|_| ()).map_err(|source| StoreError::Artifact { action: "write", name: name.to_string(), source })
     }
 
-    /// One result of a task; none if the task has no such result.
+    /// One result of a task, to be read as it is sent; none if the task has no such result.
     ///
     /// # Errors
     /// [`StoreError::Artifact`].
-    pub async fn task_result(&self, task: TaskId, name: &str) -> Result<Option<Bytes>, StoreError> {
+    pub async fn task_result(&self, task: TaskId, name: &str) -> Result<Option<TaskResult>, StoreError> {
         let name = task_result_name(task, name);
-        let failed = |source| StoreError::Artifact { action: "read", name: name.to_string(), source };
+        let shown = name.to_string();
+        let failed = move |source| StoreError::Artifact { action: "read", name: shown.clone(), source };
         match self.artifacts.get(&name).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Ok(found) => {
+                let size_bytes = found.meta.size;
+                Ok(Some(TaskResult { size_bytes, content: found.into_stream().map_err(failed).boxed() }))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
         }
+    }
+}
+
+/// One result of a task.
+pub struct TaskResult {
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its bytes. A result that is replaced meanwhile is read as it was.
+    pub content: BoxStream<'static, Result<Bytes, StoreError>>,
+}
+
+impl TaskResult {
+    /// All bytes at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Artifact`].
+    pub async fn bytes(self) -> Result<Vec<u8>, StoreError> {
+        let append = |mut all: Vec<u8>, chunk: Bytes| {
+            all.extend_from_slice(&chunk);
+            std::future::ready(Ok(all))
+        };
+        self.content.try_fold(Vec::new(), append).await
     }
 }
 
@@ -127,13 +154,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).await.unwrap();
         let task = TaskId::try_from(123_456_789).unwrap();
-        assert_eq!(store.task_result(task, "log").await.unwrap(), None);
+        assert!(store.task_result(task, "log").await.unwrap().is_none());
         for text in ["first", "second"] {
             store.put_task_result(task, "log", text.as_bytes()).await.unwrap();
-            assert_eq!(store.task_result(task, "log").await.unwrap().unwrap(), text);
+            let found = store.task_result(task, "log").await.unwrap().unwrap();
+            assert_eq!(found.size_bytes, text.len() as u64);
+            assert_eq!(found.bytes().await.unwrap(), text.as_bytes());
         }
         store.put_task_result(task, "../../escape", b"x").await.unwrap();
         assert!(!dir.path().join("artifacts/escape").exists());
-        assert_eq!(store.task_result(task, "../../escape").await.unwrap().unwrap(), "x");
+        assert_eq!(store.task_result(task, "../../escape").await.unwrap().unwrap().bytes().await.unwrap(), b"x");
     }
 }

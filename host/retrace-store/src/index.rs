@@ -90,7 +90,8 @@ impl Store {
         transaction.commit().await.map_err(failed(ACTION))
     }
 
-    /// Notes that a verified copy of a package lies in the artifact store.
+    /// Notes that a verified copy of a package lies in the artifact store. A copy of a file that the metadata replaced in
+    /// the meantime is not noted.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -101,14 +102,17 @@ impl Store {
         size_bytes: u64,
         signature: &SignatureState,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE packages SET local_sha256 = ?, local_bytes = ?, local_signature = ? WHERE id = ?")
-            .bind(sha256.as_bytes().as_slice())
-            .bind(rows::size_to_row(size_bytes))
-            .bind(rows::to_json(signature))
-            .bind(package.0)
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::database("note a fetched package"))?;
+        sqlx::query(
+            "UPDATE packages SET local_sha256 = ?1, local_bytes = ?2, local_signature = ?3
+             WHERE id = ?4 AND (sha256 IS NULL OR sha256 = ?1)",
+        )
+        .bind(sha256.as_bytes().as_slice())
+        .bind(rows::size_to_row(size_bytes))
+        .bind(rows::to_json(signature))
+        .bind(package.0)
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::database("note a fetched package"))?;
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod store;
 mod tasks;
 mod uploads;
 
+pub use artifacts::TaskResult;
 pub use error::StoreError;
 pub use index::NewPackage;
 pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};

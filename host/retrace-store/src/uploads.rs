@@ -221,7 +221,7 @@ mod tests {
         store.put_task_result(id, "log", b"story").await.unwrap();
         store.delete_task(id).await.unwrap();
         assert_eq!(store.task(id).await.unwrap(), None);
-        assert_eq!(store.task_result(id, "log").await.unwrap(), None);
+        assert!(store.task_result(id, "log").await.unwrap().is_none());
         assert!(!store.task_dir(id).exists());
         store.delete_task(id).await.unwrap();
 

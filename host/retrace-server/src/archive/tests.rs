@@ -59,6 +59,45 @@ fn what_clients_send_is_unpacked_in_every_format() {
     }
 }
 
+/// Runs a line of shell in a folder; none if a program is missing.
+fn shell(line: &str, dir: &Path) -> Option<Vec<u8>> {
+    #[expect(clippy::disallowed_methods, reason = "tar and xz as clients run them, on files of this test")]
+    let output = std::process::Command::new("sh").args(["-ec", line]).current_dir(dir).output().unwrap();
+    match output.status.code() {
+        Some(0) => return Some(output.stdout),
+        Some(127) => {}
+        _ => panic!("{line}: {}", String::from_utf8_lossy(&output.stderr)),
+    }
+    assert!(std::env::var_os("RETRACE_REQUIRE_TOOLS").is_none(), "a program is missing for: {line}");
+    println!("skipped: a program is missing for: {line}");
+    None
+}
+
+#[test]
+fn what_real_programs_make_is_unpacked() {
+    let dir = tempfile::tempdir().unwrap();
+    let core: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(dir.path().join("coredump"), &core).unwrap();
+    std::fs::write(dir.path().join("package"), b"x-1-1").unwrap();
+    let lines = [
+        // As abrt's client does it.
+        ("tar cO coredump package | xz -2", Format::Xz),
+        ("tar cO --format=posix coredump package | xz -9", Format::Xz),
+        ("tar cO --format=ustar ./coredump package | gzip", Format::Gzip),
+        ("tar cO --format=v7 .", Format::Tar),
+        (
+            "python3 -c 'import sys, tarfile; t = tarfile.open(fileobj=sys.stdout.buffer, mode=\"w|\"); t.add(\".\")'",
+            Format::Tar,
+        ),
+    ];
+    for (line, format) in lines {
+        let Some(bytes) = shell(line, dir.path()) else { continue };
+        let unpacked = unpack_bytes(&bytes, format, ROOMY).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(std::fs::read(unpacked.path().join("crash/coredump")).unwrap() == core, "{line}");
+        assert_eq!(std::fs::read(unpacked.path().join("crash/package")).unwrap(), b"x-1-1");
+    }
+}
+
 #[test]
 fn everything_but_the_files_of_a_task_is_refused_and_nothing_leaves_the_folder() {
     let cases: Vec<(&str, Vec<u8>)> = vec![
@@ -95,6 +134,66 @@ fn links_devices_and_folders_are_refused() {
         let error = unpack_bytes(&builder.into_inner().unwrap(), Format::Tar, ROOMY).unwrap_err();
         assert!(matches!(error, ArchiveError::NotAFile(_)), "{kind:?}: {error}");
     }
+}
+
+/// A member in front of a good archive.
+fn with_extension(kind: EntryType, content: &[u8]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&header(b"extension", kind, content.len() as u64), content).unwrap();
+    builder.append(&header(b"package", EntryType::Regular, 5), &b"x-1-1"[..]).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn pax_headers_are_skipped_unless_they_change_what_is_read() {
+    let cases: [(&[u8], bool); 7] = [
+        (b"30 mtime=1700000000.123456789\n", true),
+        (b"", true),
+        (b"18 path=/etc/pass\n", false),
+        (b"12 size=999\n", false),
+        (b"22 GNU.sparse.major=1\n", false),
+        (b"20 linkpath=/etc/pa\n", false),
+        (b"no record at all", false),
+    ];
+    for (content, accepted) in cases {
+        for kind in [EntryType::XHeader, EntryType::XGlobalHeader] {
+            let result = unpack_bytes(&with_extension(kind, content), Format::Tar, ROOMY);
+            assert_eq!(result.is_ok(), accepted, "{:?}: {result:?}", String::from_utf8_lossy(content));
+        }
+    }
+}
+
+#[test]
+fn long_headers_are_not_read_into_memory() {
+    let long = vec![b'x'; 32 << 20];
+    for kind in [EntryType::XHeader, EntryType::XGlobalHeader, EntryType::GNULongName, EntryType::GNULongLink] {
+        let error = unpack_bytes(&with_extension(kind, &long), Format::Tar, ROOMY).unwrap_err();
+        let refused =
+            matches!(error, ArchiveError::Unsupported(_) | ArchiveError::NotAllowed(_) | ArchiveError::NotAFile(_));
+        assert!(refused, "{kind:?}: {error}");
+    }
+    let sparse = with_extension(EntryType::GNUSparse, b"");
+    assert!(matches!(unpack_bytes(&sparse, Format::Tar, ROOMY), Err(ArchiveError::Unsupported(_))));
+}
+
+#[test]
+fn each_refusal_has_its_status() {
+    let cases = [
+        (ArchiveError::TooManyMembers, 403),
+        (ArchiveError::NotAFile("a".into()), 403),
+        (ArchiveError::NotAllowed("a".into()), 403),
+        (ArchiveError::MemberTooLarge("a".into()), 403),
+        (ArchiveError::TooLarge { limit_mib: 1 }, 413),
+        (ArchiveError::Unsupported("a".into()), 415),
+        (ArchiveError::Damaged(io::Error::other("a")), 500),
+        (ArchiveError::Write(io::Error::other("/secret")), 500),
+        (ArchiveError::NoSpace, 507),
+    ];
+    for (error, status) in cases {
+        assert_eq!(error.status().as_u16(), status, "{error}");
+        assert!(!error.to_string().contains(['%', '\n']) && !error.to_string().contains("secret"));
+    }
+    assert_eq!(printable(b"%s%n\n\x00\xff name"), "sn\u{fffd} name");
 }
 
 #[test]

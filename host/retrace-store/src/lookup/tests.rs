@@ -97,8 +97,9 @@ async fn a_package_row_survives_the_round_trip() {
     assert_eq!(found.local, None);
 
     let signature = SignatureState::Package { fingerprint: "AB".into() };
-    let digest = Sha256::from_bytes([3; 32]);
+    let (digest, replaced) = (Sha256::from_bytes([3; 32]), Sha256::from_bytes([2; 32]));
     store.record_local_copy(found.key, &digest, 7, &signature).await.unwrap();
+    store.record_local_copy(found.key, &replaced, 9, &SignatureState::Off).await.unwrap();
     let [found] = store.find_by_source(&scope(), "bash-src").await.unwrap().try_into().unwrap();
     assert_eq!(found.local, Some(LocalCopy { sha256: digest, size_bytes: 7, signature }));
 }

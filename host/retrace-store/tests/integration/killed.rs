@@ -28,7 +28,7 @@ const ROUNDS: u64 = 12;
 fn start(role: &str, dir: &Path) -> Child {
     #[expect(clippy::disallowed_methods, reason = "the child is this test, to be killed by it")]
     let mut command = std::process::Command::new(env::current_exe().unwrap());
-    command.args(["child", "--exact", "--ignored", "--nocapture"]).env(ROLE, role).env(DIR, dir);
+    command.args(["killed::child", "--exact", "--ignored", "--nocapture"]).env(ROLE, role).env(DIR, dir);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
 }
 

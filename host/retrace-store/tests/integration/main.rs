@@ -1,0 +1,4 @@
+//! The store as processes use it.
+
+#[cfg(test)]
+mod killed;
