@@ -36,11 +36,20 @@ use_state() {
     export RETRACE_STATE_DIR=$folder/state RETRACE_CACHE_DIR=$folder/cache
 }
 
+# mirrored: the packages in the store, each fetched once and verified, and what was unpacked of them.
+mirrored() {
+    local packages=$RETRACE_STATE_DIR/artifacts/packages files=$RETRACE_CACHE_DIR/files
+    printf '%s packages, %s; %s files unpacked, %s\n' "$(find "$packages" -type f | wc -l)" "$(du -sh "$packages" | cut -f1)" \
+        "$(find "$files" -type f -not -path '*/tmp/*' | wc -l)" "$(du -sh "$files" | cut -f1)"
+}
+
 # analyze FOLDER: the crash there, told what a crash reporter tells; then again, for the time it takes.
 analyze() {
     local crash=$1 arguments
     arguments=(analyze "$crash/core" --os-release "$crash/os-release" --package "$(<"$crash/package")" --executable "$(<"$crash/executable")")
     run "${arguments[@]}"
+    title 'What was mirrored for it'
+    mirrored
     title 'Once more: everything is unpacked'
     local started status=0
     started=$(milliseconds)

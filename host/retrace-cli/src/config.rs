@@ -120,7 +120,7 @@ impl Default for MirrorConfig {
 
 impl Default for GdbConfig {
     fn default() -> Self {
-        Self { program: PathBuf::from("gdb"), time_limit_seconds: 300, memory_limit_mib: 4096 }
+        Self { program: PathBuf::from("gdb"), time_limit_seconds: 300, memory_limit_mib: 8192 }
     }
 }
 
