@@ -254,3 +254,6 @@ fn debugger_gap(warning: &GdbWarning, is_known: &impl Fn(&str) -> bool) -> Optio
         action: action.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

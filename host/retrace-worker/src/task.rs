@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use retrace_mirror::Progress;
-use retrace_store::{Lease, Outcome, Store, Task};
+use retrace_store::{Lease, Outcome, Store, StoreError, Task};
 use retrace_types::{TaskId, TaskKind, TaskStatus};
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -81,11 +81,11 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
         Outcome::Success => "finished".to_owned(),
         Outcome::Failure { message } => format!("failed: {message}"),
     };
-    // The debugging kind keeps its input for a person to look at.
+    store.finish(lease, &outcome).await.with_context(|| format!("cannot finish task {id}"))?;
+    // Only now: a worker that is killed before needs the input again. The debugging kind keeps it for a person.
     if task.kind != TaskKind::Debug {
         remove_input(&store.task_dir(id).join("crash")).await;
     }
-    store.finish(lease, &outcome).await.with_context(|| format!("cannot finish task {id}"))?;
     tracing::info!(task.id = %id, "Task {id} {message}");
     Ok(())
 }
@@ -108,8 +108,11 @@ async fn keep_lease(
                 store.set_status(lease, status).await
             }
         };
-        if let Err(error) = renewed {
-            return error.to_string();
+        match renewed {
+            Ok(()) => {}
+            Err(error @ StoreError::LeaseLost(_)) => return error.to_string(),
+            // The store may be busy; the lease has two more chances before it expires.
+            Err(error) => tracing::warn!(task.id = %lease.task, %error, "cannot renew a lease"),
         }
     }
 }
