@@ -1,7 +1,7 @@
 //! The retrace job: from a core to a backtrace, step by step, and the loop that takes tasks from the queue.
 //!
 //! [`Analyzer::analyze`] is the whole pipeline: intake, facts, release, packages, files, backtrace. The decisions are
-//! pure ([`release`](crate), [`assemble`](crate)); the other crates do the work. [`run_tasks`] puts a lease, a heartbeat
+//! pure (`release`, `assemble`); the other crates do the work. [`run_tasks`] puts a lease, a heartbeat
 //! and the store around it.
 //!
 //! Promises: a module is used only when its file has the build-id that the core names; every failure and every
