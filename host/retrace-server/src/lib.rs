@@ -1,6 +1,6 @@
 //! Takes crashes by HTTP, byte for byte as the clients of retrace-server speak it.
 //!
-//! [`router`] is the service, [`serve`] puts it on a listener. `POST /create` spools an archive, unpacks it within limits and
+//! [`router`] is the service, [`serve()`] puts it on a listener. `POST /create` spools an archive, unpacks it within limits and
 //! puts the task into the queue; the other routes read the store. Order of checks, status codes and header names are the
 //! predecessor's, because its clients are still in use.
 //!
