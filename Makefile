@@ -31,7 +31,7 @@ test: setup check deps plugins ## everything: format, lints, docs, dependencies,
 check: ## the fast loop: format, lints, docs
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
 deps: setup ## licences, banned crates and sources of the dependencies
 	cargo deny --locked --all-features check bans licenses sources

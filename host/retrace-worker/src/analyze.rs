@@ -22,6 +22,7 @@ use crate::{
     packages::{Packages, fill_request, module_state, not_mirrored},
     release::{self, Decision},
     story::Story,
+    work_folder,
 };
 
 /// Where an [`Analyzer`] works and what it allows.
@@ -123,8 +124,7 @@ impl Job<'_> {
     async fn run(mut self) -> Result<Analysis, AnalyzeError> {
         let options = &self.analyzer.options;
         let work_dir = |source| AnalyzeError::WorkDir { path: options.work_dir.clone(), source };
-        std::fs::create_dir_all(&options.work_dir).map_err(work_dir)?;
-        let work = tempfile::Builder::new().prefix("retrace-").tempdir_in(&options.work_dir).map_err(work_dir)?;
+        let work = work_folder::create(&options.work_dir).map_err(work_dir)?;
 
         self.observer.status(TaskStatus::Analyze);
         let start = Instant::now();

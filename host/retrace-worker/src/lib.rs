@@ -6,7 +6,7 @@
 //!
 //! Promises: a module is used only when its file has the build-id that the core names; every failure and every
 //! imperfect frame carries a typed reason and what would mend it; killing the process at any instant leaves nothing but
-//! a work folder that the next start removes, and a task that is taken again.
+//! a work folder that the next job removes, and a task that is taken again.
 //!
 //! Not here: HTTP (`retrace-server`), what is printed on a terminal (`retrace-cli`).
 
@@ -18,6 +18,7 @@ mod packages;
 mod release;
 mod story;
 mod task;
+mod work_folder;
 
 pub use analyze::{Analysis, AnalyzeRequest, Analyzer, AnalyzerOptions, Observer};
 pub use error::AnalyzeError;

@@ -65,7 +65,7 @@ fn write_files(dir: &Path, analysis: &Analysis) -> Result<()> {
     Ok(())
 }
 
-/// Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
+/// Colours on a terminal, unless NO_COLOR is set (<https://no-color.org>).
 fn style() -> Style {
     let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     if coloured { Style::Coloured } else { Style::Plain }
