@@ -26,7 +26,9 @@ demo: build plugins ## a real crash of a Debian program and one of an RPM distri
 
 test: setup check deps plugins ## everything: format, lints, docs, dependencies, plugins, all tests
 	cargo build --locked --workspace --all-targets
-	RETRACE_REQUIRE_TOOLS=1 cargo test --locked --workspace
+	@set -o pipefail; RETRACE_REQUIRE_TOOLS=1 cargo test --locked --workspace 2>&1 | awk '{ print; fflush() } \
+		/^test result:/ { passed += $$4; failed += $$6; skipped += $$8 } \
+		END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 
 check: ## the fast loop: format, lints, docs
 	cargo fmt --all --check

@@ -40,7 +40,7 @@ use_state() {
 mirrored() {
     local packages=$RETRACE_STATE_DIR/artifacts/packages files=$RETRACE_CACHE_DIR/files
     printf '%s packages, %s; %s files unpacked, %s\n' "$(find "$packages" -type f | wc -l)" "$(du -sh "$packages" | cut -f1)" \
-        "$(find "$files" -type f -not -path '*/tmp/*' | wc -l)" "$(du -sh "$files" | cut -f1)"
+        "$(find "$files" -mindepth 3 -type f | wc -l)" "$(du -sh "$files" | cut -f1)"
 }
 
 # analyze FOLDER: the crash there, told what a crash reporter tells; then again, for the time it takes.

@@ -87,32 +87,32 @@ impl FileCache {
         for (index, request) in requests.iter().enumerate() {
             packages.entry(request.package.path()).or_default().push(index);
         }
-        // Decompression is bound by the processor: more tasks than processors would only share them.
+        // Decompression wants a processor, but each file is waited for until it is on disk: twice as many as processors
+        // keep them busy.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = Arc::new(Semaphore::new(processors));
+        let turns = Arc::new(Semaphore::new(processors * 2));
         // The largest first: begun last, one alone would keep the others waiting at the end.
         let size = |indices: &Vec<usize>| {
             indices.first().and_then(|index| requests.get(*index)).map_or(0, |request| request.package.size_bytes())
         };
         let mut packages: Vec<_> = packages.into_values().collect();
         packages.sort_by_key(|indices| Reverse(size(indices)));
-        let tasks: Vec<_> = packages
-            .into_iter()
-            .map(|indices| {
-                let wanted: Vec<FillRequest> =
-                    indices.iter().filter_map(|index| requests.get(*index).cloned()).collect();
-                let (cache, turns) = (self.clone(), Arc::clone(&turns));
-                let task = tokio::spawn(async move {
-                    let _turn = turns.acquire_owned().await;
-                    tokio::task::spawn_blocking(move || cache.unpack(&wanted)).await
-                });
-                (indices, task)
-            })
-            .collect();
+        let mut tasks = Vec::with_capacity(packages.len());
+        for indices in packages {
+            let wanted: Vec<FillRequest> = indices.iter().filter_map(|index| requests.get(*index).cloned()).collect();
+            let turn = Arc::clone(&turns).acquire_owned().await;
+            let cache = self.clone();
+            let task = tokio::task::spawn_blocking(move || {
+                let unpacked = cache.unpack(&wanted);
+                drop(turn);
+                unpacked
+            });
+            tasks.push((indices, task));
+        }
 
         let mut results: HashMap<usize, Result<PathBuf, ChrootError>> = HashMap::new();
         for (indices, task) in tasks {
-            let done = task.await.and_then(|done| done).unwrap_or_default();
+            let done = task.await.unwrap_or_default();
             results.extend(indices.into_iter().zip(done));
         }
         let lost = |request: &FillRequest| Err(ChrootError::Lost { package: request.package.path().to_owned() });
