@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use retrace_types::{Architecture, DistroId, VersionId};
 
+use crate::commands::plugin::PluginCommand;
+
 /// Turns coredumps from any Linux distribution into backtraces, from packages that it mirrors and verifies itself.
 #[derive(Debug, Parser)]
 #[command(
@@ -40,7 +42,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Mirror(MirrorCommand),
 
-    /// Look at the distribution plugins
+    /// Make, check, install and look at distribution plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
 
@@ -148,30 +150,6 @@ pub(crate) struct SyncArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginCommand {
-    /// List the plugins
-    List {
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
-    /// Show a plugin's releases, and a release's repositories
-    #[command(after_help = "Examples:\n  retrace plugin show debian\n  retrace plugin show fedora 40 --arch aarch64")]
-    Show {
-        /// Plugin, such as debian
-        id: DistroId,
-        /// Release, to see its repositories
-        version: Option<String>,
-        /// Architecture of the repositories
-        #[arg(long, default_value = "x86_64")]
-        arch: Architecture,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -57,7 +57,7 @@ fn run(args: Args) -> Result<ExitCode> {
         match args.command {
             Command::Analyze(arguments) => commands::analyze::run(&config, &arguments).await,
             Command::Mirror(command) => commands::mirror::run(&config, &command).await,
-            Command::Plugin(command) => commands::plugin::run(&config, &command),
+            Command::Plugin(command) => commands::plugin::run(&config, &command).await,
             Command::Config(command) => commands::config::run(&config, &command),
             Command::Serve => commands::serve::serve(&config, args.config.as_deref(), args.verbose).await,
             Command::Worker { exit_with_parent } => commands::serve::worker(&config, exit_with_parent).await,
