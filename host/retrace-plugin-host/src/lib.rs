@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod expand;
 mod host;
+pub mod library;
 mod limits;
 mod plugin;
 mod select;
