@@ -59,7 +59,7 @@ impl PluginEngine {
 
 /// The features of WebAssembly that plugins may use: those that compilers switch on by default for this target, as far as
 /// plain code needs them. Every other one is code of the engine that hostile input cannot reach.
-fn features() -> WasmFeatures {
+pub(crate) fn features() -> WasmFeatures {
     WasmFeatures::MUTABLE_GLOBAL
         | WasmFeatures::SATURATING_FLOAT_TO_INT
         | WasmFeatures::SIGN_EXTENSION

@@ -21,6 +21,7 @@ mod ask;
 mod bindings;
 mod cache;
 mod check;
+pub mod conformance;
 mod convert;
 mod deadline;
 mod engine;
