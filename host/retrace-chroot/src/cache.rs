@@ -148,7 +148,11 @@ impl FileCache {
                 None => Wanted::BuildId { build_id: request.build_id.clone(), role: request.role },
             })
             .collect();
-        let (unpacked, outcome) = self.extract(package, &wanted);
+        // The package was verified when it came in; a disk may have lost bytes since, and decompressors do not look.
+        let (unpacked, outcome) = match package.check_bytes() {
+            Ok(()) => self.extract(package, &wanted),
+            Err(error) => (Vec::new(), Err(Arc::new(error))),
+        };
         let mut failures = HashMap::new();
         let mut references = Vec::new();
         let mut answered = HashSet::new();

@@ -60,6 +60,26 @@ impl VerifiedPackage {
     pub fn moved_to(&self, path: &Path) -> Result<Self, PackageError> {
         recorded(path, self.size_bytes, self.sha256, self.signature.clone())
     }
+
+    /// Digests the file again: a disk may have lost bytes since it was verified.
+    ///
+    /// # Errors
+    /// [`PackageError::DigestMismatch`] if it is another file now, [`PackageError::Read`] if it cannot be read.
+    pub fn check_bytes(&self) -> Result<(), PackageError> {
+        let io = |source: io::Error| Fault::Io(source).at(&self.path);
+        let mut file = File::open(&self.path).map_err(io)?;
+        let mut digest = sha2::Sha256::new();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(n) => digest.update(chunk.get(..n).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+        check_file_digest(&self.path, Sha256::from_bytes(digest.finalize().into()), Some(self.sha256))
+    }
 }
 
 /// Verifies the signature of an .rpm and every byte of the file.
@@ -134,19 +154,7 @@ pub fn verify_digest(
     signature: SignatureState,
 ) -> Result<VerifiedPackage, PackageError> {
     let package = recorded(path, size_bytes, expected, signature)?;
-    let io = |source: io::Error| Fault::Io(source).at(path);
-    let mut file = File::open(path).map_err(io)?;
-    let mut digest = sha2::Sha256::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(n) => digest.update(chunk.get(..n).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(io(error)),
-        }
-    }
-    check_file_digest(path, Sha256::from_bytes(digest.finalize().into()), Some(expected))?;
+    package.check_bytes()?;
     Ok(package)
 }
 

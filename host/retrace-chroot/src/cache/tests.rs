@@ -37,6 +37,7 @@ impl Package {
                 cp $name.debug tree/usr/lib/debug/.build-id/$first/$rest.debug
             done
             dpkg-deb --root-owner-group -Zxz -z1 -b tree pkg.deb
+            sha256sum pkg.deb | cut -d " " -f 1 > pkg.sha256
             "#
         );
         let call = Invocation::new("/bin/sh")
@@ -51,7 +52,8 @@ impl Package {
     fn verified(&self) -> VerifiedPackage {
         let path = self.dir.path().join("pkg.deb");
         let size = fs::metadata(&path).unwrap().len();
-        retrace_package::recorded(&path, size, Sha256::from_bytes([7; 32]), SignatureState::Off).unwrap()
+        let sha256: Sha256 = fs::read_to_string(self.dir.path().join("pkg.sha256")).unwrap().trim().parse().unwrap();
+        retrace_package::recorded(&path, size, sha256, SignatureState::Off).unwrap()
     }
 
     fn build_id(&self, name: &str) -> BuildId {
@@ -148,6 +150,24 @@ async fn a_damaged_package_is_an_error_for_each_request() {
         "{results:?}"
     );
     assert_eq!(unnamed(&cache), 0);
+}
+
+#[tokio::test]
+async fn a_package_that_lost_a_bit_on_the_disk_is_not_unpacked() {
+    if !has_tools(&TOOLS).await {
+        return;
+    }
+    let package = Package::build("").await;
+    let cache = package.cache();
+    let request = package.request("one", Role::Executable);
+    let path = package.verified().path().to_owned();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let error = cache.fill(&[request]).await.pop().unwrap().unwrap_err();
+    let ChrootError::Unpack { source, .. } = &error else { panic!("{error:?}") };
+    assert!(matches!(**source, PackageError::DigestMismatch { .. }), "{source}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
