@@ -31,7 +31,7 @@ fn a_debian_crash_has_lines_in_the_c_library_and_in_the_program() {
         assert!(found.is_some(), "no frame of {function} in {file}: {:#?}", thread.frames);
     }
     for module in backtrace.modules.iter().filter(|module| module.file != FileState::NotNeeded) {
-        assert_eq!(module.file, FileState::Matched, "{}", module.path);
+        assert!(module.file.is_known(), "{module:?}");
         assert!(module.build_id.is_some() && module.package.is_some(), "{module:?}");
     }
     let debug = backtrace.packages.iter().filter(|package| package.kind == PackageKind::DebugInfo);

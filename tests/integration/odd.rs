@@ -28,14 +28,36 @@ fn a_recursion_of_two_thousand_calls_is_whole() {
 
 #[test]
 fn a_stack_continues_through_a_signal_handler_on_its_own_stack() {
-    let Some((_cli, _, run)) = analyze("handler") else { return };
+    let Some((cli, odd, run)) = analyze("handler") else { return };
     let backtrace = run.expect_code(0).backtrace();
     let thread = crashed(&backtrace);
     let names = functions(thread);
     let handler = names.iter().position(|name| name == "<signal handler called>").expect("a signal frame");
     assert_eq!(names[handler - 1], "handle");
-    assert_eq!(names[handler + 1..handler + 3], ["fault", "main"]);
+    assert_eq!(names[handler + 1..handler + 3], ["fault", "odd_visit"]);
+    assert_eq!(names.last().map(String::as_str), Some("main"));
     assert_eq!(frame(thread, "fault").line, Some(line_of("odd/handler.c", "int fault(volatile int *nowhere)")));
+    assert_eq!(frame(thread, "odd_visit").line, Some(line_of("odd/visit.c", "return function(where) + 1;")));
+
+    // Nothing on the handler's stack told that the library would be needed: the debugger did.
+    let out = cli.path("out");
+    cli.analyze(&odd.crash("handler"), &["--out", out.to_str().expect("UTF-8")]).expect_code(0);
+    let log = std::fs::read_to_string(out.join("log")).expect("the log");
+    assert!(log.contains("libodd-visit.so.1, which no stack pointed into: once more with all files"), "{log}");
+}
+
+#[test]
+fn what_no_stack_points_into_is_matched_and_not_unpacked() {
+    let Some((cli, odd, run)) = analyze("unused") else { return };
+    let backtrace = run.expect_code(0).backtrace();
+    let library = backtrace.modules.iter().find(|module| module.path.ends_with("libodd-visit.so.1")).expect("mapped");
+    assert_eq!((library.file, library.debuginfo), (FileState::Unused, FileState::Unused), "{library:?}");
+    assert!(library.package.is_some() && library.build_id.is_some(), "{library:?}");
+
+    // Who asks for the sysroot gets all of it.
+    let sysroot = cli.path("sysroot");
+    cli.analyze(&odd.crash("unused"), &["--keep-sysroot", sysroot.to_str().expect("UTF-8")]).expect_code(0);
+    assert!(sysroot.join("root/usr/lib64/libodd-visit.so.1").is_file());
 }
 
 #[test]

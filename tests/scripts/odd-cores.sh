@@ -6,7 +6,8 @@
 #   cores/NAME/        core, os-release, executable, package; NAME is
 #     static           a static executable with three threads
 #     deep             2,000 calls deep
-#     handler          a signal handler, on a stack of its own, that aborts
+#     handler          a signal handler, on a stack of its own, that aborts; a library is on the other stack only
+#     unused           a library is mapped that no stack refers to
 #     anonymous        the stack passes through a library without build-id
 #     mini             MiniDebugInfo only: the debuginfo package is in no repository
 #     twin             debug information in a file of its own and one that dwz made for two programs
@@ -45,7 +46,7 @@ build_packages() {
 crash_all() {
     local name
     require_cores
-    for name in static deep handler anonymous big; do crash "$name" odd-1.0-1.fc40 "/usr/bin/odd-$name"; done
+    for name in static deep handler unused anonymous big; do crash "$name" odd-1.0-1.fc40 "/usr/bin/odd-$name"; done
     crash mini odd-mini-1.0-1.fc40 /usr/bin/odd-mini
     crash twin odd-twins-1.0-1.fc40 /usr/bin/odd-twin-one
     say "cores: $(cd "$WORK/done/cores" && printf "%s\n" * | xargs)"

@@ -135,11 +135,12 @@ fn write_frame(out: &mut String, frame: &Frame, with_locals: bool, style: Style)
 fn write_modules(out: &mut String, backtrace: &Backtrace, style: Style) -> fmt::Result {
     let files = backtrace.modules.iter().filter(|module| module.file != FileState::NotNeeded);
     let count = files.clone().count();
-    let matched = files.clone().filter(|module| module.file == FileState::Matched).count();
+    let matched = files.clone().filter(|module| module.file.is_known()).count();
+    let used = files.clone().filter(|module| module.file == FileState::Matched).count();
     let with_debuginfo = files.clone().filter(|module| module.debuginfo == FileState::Matched).count();
     writeln!(
         out,
-        "Modules: {matched} of {count} matched by build-id, {with_debuginfo} with separate debug information"
+        "Modules: {matched} of {count} matched by build-id; the stacks need {used}, {with_debuginfo} of them with separate debug information"
     )?;
     for module in files.filter(|module| module.file == FileState::Missing) {
         let build_id = module.build_id.as_ref().map_or_else(|| "no build-id".to_owned(), ToString::to_string);

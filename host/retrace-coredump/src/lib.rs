@@ -32,6 +32,7 @@ mod modules;
 mod notes;
 mod process;
 mod read;
+mod references;
 mod registers;
 mod remarks;
 mod segments;

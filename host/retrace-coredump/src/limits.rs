@@ -16,8 +16,11 @@ pub struct Limits {
     pub max_mappings: usize,
     /// Most modules, and most entries of the link map. Default 4,096.
     pub max_modules: usize,
-    /// Most bytes read from the dumped memory, for all modules and the link map together. Default 64 MiB.
+    /// Most bytes read from the dumped memory, for all modules, the link map and the stacks together. Default 64 MiB.
     pub max_memory_bytes: u64,
+    /// Most bytes of each stack that are searched for addresses of modules. Default 8 MiB: the usual
+    /// limit of a stack.
+    pub max_stack_bytes: usize,
 }
 
 impl Default for Limits {
@@ -30,6 +33,7 @@ impl Default for Limits {
             max_mappings: 1 << 18,
             max_modules: 4096,
             max_memory_bytes: 64 << 20,
+            max_stack_bytes: 8 << 20,
         }
     }
 }

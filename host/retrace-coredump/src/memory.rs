@@ -98,7 +98,7 @@ impl<'a> Memory<'a> {
     }
 
     /// The bytes from `address` on that can be had without a gap, and why there are fewer than `length`.
-    fn read_prefix(&self, address: u64, length: usize) -> (Vec<u8>, Option<Missing>) {
+    pub(crate) fn read_prefix(&self, address: u64, length: usize) -> (Vec<u8>, Option<Missing>) {
         let mut bytes = vec![0; length];
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {

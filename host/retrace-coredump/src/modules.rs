@@ -28,6 +28,9 @@ pub struct Module {
     /// Difference between the addresses in memory and those in the file; none if neither the program headers nor the
     /// link map tell it.
     pub load_bias: Option<u64>,
+    /// A register or a word on the stack of some thread points into it, as far as the first
+    /// [`Limits::max_stack_bytes`](crate::Limits::max_stack_bytes) of each stack tell: a debugger will ask for its file.
+    pub referenced: bool,
 }
 
 /// Where the code of a module comes from.
@@ -144,6 +147,7 @@ fn first_module(memory: &Memory<'_>, first: &FileMapping, mappings: &[&FileMappi
         kind: ModuleKind::File,
         load_bias: elf.as_ref().ok().and_then(|elf| elf.load_bias(first)),
         build_id: elf.and_then(|elf| elf.build_id(&image)),
+        referenced: false,
     });
     (module, length)
 }
@@ -167,6 +171,7 @@ fn vdso_module(memory: &Memory<'_>, address: u64) -> Option<Module> {
         kind: ModuleKind::Vdso,
         load_bias: elf.as_ref().ok().and_then(|elf| elf.load_bias(&mapping)),
         build_id: elf.and_then(|elf| elf.build_id(&image)),
+        referenced: false,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::{
     memory::Memory,
     modules,
     process::Process,
+    references,
     remarks::Remarks,
     segments::Segments,
     source::Source,
@@ -54,6 +55,7 @@ pub fn read_facts(core: &impl ReadAt, limits: &Limits) -> Result<CoreFacts, Core
         let entry = link_map.iter().find(|entry| (module.start..module.end).contains(&entry.dynamic));
         module.load_bias = entry.map(|entry| entry.load_bias);
     }
+    references::mark(&memory, machine, &process.threads, &mut modules, limits.max_stack_bytes);
 
     let expected_size = segments.expected_size;
     Ok(CoreFacts {

@@ -116,10 +116,20 @@ pub struct PackageReport {
 pub enum FileState {
     /// There, and its build-id is the module's.
     Matched,
+    /// Known: a package of this build-id is there. Not unpacked, for nothing in the process's stacks points into it.
+    Unused,
     /// Not there; the module's gaps say why.
     Missing,
     /// Nobody needs it: the kernel's vdso lies in the core itself.
     NotNeeded,
+}
+
+impl FileState {
+    /// True if the file that has the module's build-id is known, whether it was unpacked or not.
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        matches!(self, Self::Matched | Self::Unused)
+    }
 }
 
 /// A mapped file that holds code.

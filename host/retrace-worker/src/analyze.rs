@@ -19,6 +19,7 @@ use crate::{
     AnalyzeError,
     assemble::{self, ModuleState, Parts},
     intake::{self, Intake},
+    left_out,
     packages::{Packages, fill_request, module_state, not_mirrored},
     release::{self, Decision},
     story::Story,
@@ -167,13 +168,23 @@ impl Job<'_> {
         let start = Instant::now();
         let executable = self.executable(&facts);
         let sysroot_dir = self.request.keep_sysroot.clone().unwrap_or_else(|| work.path().join("sysroot"));
-        let (sysroot, modules) = self.files(&sysroot_dir, &facts, &packages).await?;
+        // A sysroot for a debugger of the user's own holds everything.
+        let all = self.request.keep_sysroot.is_some();
+        let wanted = |module: &Module| all || left_out::is_wanted(module, executable.as_deref());
+        let (mut sysroot, mut modules) = self.files(&sysroot_dir, &facts, &packages, wanted).await?;
         self.finish_step("files", start);
 
         self.observer.status(TaskStatus::Backtrace);
         let start = Instant::now();
         self.observer.step("Running the debugger");
-        let gdb = self.debug(&core, executable.as_deref(), &sysroot, &work.path().join("gdb")).await?;
+        let script_dir = work.path().join("gdb");
+        let mut gdb = self.debug(&core, executable.as_deref(), &sysroot, &script_dir).await?;
+        if let Some(path) = left_out::overlooked(&gdb, &modules) {
+            self.story
+                .tell(&format!("The debugger came upon {path}, which no stack pointed into: once more with all files"));
+            (sysroot, modules) = self.files(&work.path().join("sysroot-all"), &facts, &packages, |_| true).await?;
+            gdb = self.debug(&core, executable.as_deref(), &sysroot, &script_dir).await?;
+        }
         self.finish_step("backtrace", start);
 
         self.observer.status(TaskStatus::Cleanup);
@@ -255,20 +266,25 @@ impl Job<'_> {
         facts.executable.clone().or_else(|| self.request.executable.clone())
     }
 
-    /// Unpacks what the cache lacks and links the sysroot.
+    /// Unpacks what the cache lacks of the wanted modules and links the sysroot.
     async fn files<'f>(
         &mut self,
         dir: &Path,
         facts: &'f CoreFacts,
         packages: &Packages,
+        is_wanted: impl Fn(&Module) -> bool,
     ) -> Result<(Sysroot, Vec<ModuleState<'f>>), AnalyzeError> {
         self.observer.step("Unpacking the needed files");
         let mut states: Vec<_> = mapped_files(facts).map(|module| module_state(module, packages)).collect();
+        for state in &mut states {
+            state.left_out = state.package.is_some() && !is_wanted(state.module);
+        }
         self.fill_cache(&mut states, packages).await;
 
         let cache = &self.analyzer.cache;
         let mut links = Vec::new();
-        for state in &mut states {
+        // What was left out stays out when it is in the cache: the result must not depend on earlier ones.
+        for state in states.iter_mut().filter(|state| !state.left_out) {
             let Ok(build_id) = &state.module.build_id else { continue };
             let executable = cache.executable(build_id);
             let debuginfo = cache.debuginfo(build_id);
@@ -294,7 +310,7 @@ impl Job<'_> {
     async fn fill_cache(&mut self, states: &mut [ModuleState<'_>], packages: &Packages) {
         let mut requests = Vec::new();
         let mut owners = Vec::new();
-        for (index, state) in states.iter().enumerate() {
+        for (index, state) in states.iter().enumerate().filter(|(_, state)| !state.left_out) {
             let Some(resolved) = packages.of(state.module) else { continue };
             for (role, found) in [(Role::Executable, &resolved.executable), (Role::Debuginfo, &resolved.debuginfo)] {
                 let Some(found) = found else { continue };

@@ -16,6 +16,8 @@ pub(crate) struct ModuleState<'a> {
     pub(crate) package: Option<PackageReport>,
     /// Package of its debug information.
     pub(crate) debug_package: Option<PackageReport>,
+    /// Its package is known and was not unpacked: nothing in the process's stacks points into it.
+    pub(crate) left_out: bool,
     /// The file lies in the sysroot and has the module's build-id.
     pub(crate) has_file: bool,
     pub(crate) has_debuginfo: bool,
@@ -178,11 +180,14 @@ fn scan_gap(raw: &RawFrame) -> Gap {
 fn module_report(state: ModuleState<'_>, used: bool) -> ModuleReport {
     let module = state.module;
     let not_needed = module.kind == ModuleKind::Vdso;
-    let file_state = |there: bool| match (there, not_needed) {
-        (_, true) => FileState::NotNeeded,
-        (true, false) => FileState::Matched,
-        (false, false) => FileState::Missing,
+    let file_state = |there: bool, package: Option<&PackageReport>| match (there, package) {
+        _ if not_needed => FileState::NotNeeded,
+        (true, _) => FileState::Matched,
+        (false, Some(_)) if state.left_out => FileState::Unused,
+        (false, _) => FileState::Missing,
     };
+    let file = file_state(state.has_file, state.package.as_ref());
+    let debuginfo = file_state(state.has_debuginfo, state.debug_package.as_ref());
     let gaps = state.gaps.into_iter().filter(|(role, _)| !not_needed && (*role == Role::Executable || used));
     ModuleReport {
         path: module.path.clone(),
@@ -190,8 +195,8 @@ fn module_report(state: ModuleState<'_>, used: bool) -> ModuleReport {
         end: module.end,
         build_id: module.build_id.as_ref().ok().cloned(),
         package: state.package.map(|package| package.id),
-        file: file_state(state.has_file),
-        debuginfo: file_state(state.has_debuginfo),
+        file,
+        debuginfo,
         gaps: gaps.map(|(_, gap)| gap).collect(),
     }
 }

@@ -14,6 +14,7 @@ mod analyze;
 mod assemble;
 mod error;
 mod intake;
+mod left_out;
 mod packages;
 mod release;
 mod story;

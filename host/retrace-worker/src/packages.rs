@@ -42,7 +42,7 @@ pub(crate) fn module_state<'f>(module: &'f Module, packages: &Packages) -> Modul
     if let Err(reason) = &module.build_id {
         gaps.push((Role::Executable, no_build_id(module, reason)));
     }
-    ModuleState { module, package, debug_package, has_file: false, has_debuginfo: false, gaps }
+    ModuleState { module, package, debug_package, left_out: false, has_file: false, has_debuginfo: false, gaps }
 }
 
 /// The mirror tells first why the file is missing, then why its debug information is.

@@ -12,6 +12,7 @@ fn module(path: &str, kind: ModuleKind) -> Module {
         kind,
         build_id: Err(NoBuildId::NoNote),
         load_bias: Some(0x400),
+        referenced: true,
     }
 }
 
@@ -20,7 +21,7 @@ fn gap(reason: GapReason) -> Gap {
 }
 
 fn state(module: &Module, has_file: bool, gaps: Vec<(Role, Gap)>) -> ModuleState<'_> {
-    ModuleState { module, package: None, debug_package: None, has_file, has_debuginfo: false, gaps }
+    ModuleState { module, package: None, debug_package: None, left_out: false, has_file, has_debuginfo: false, gaps }
 }
 
 fn frame(pc: u64, function: Option<&str>, line: Option<u32>, trust: Trust) -> RawFrame {
@@ -81,6 +82,14 @@ fn missing_debug_information_counts_only_where_a_stack_passes() {
     let vdso = module("[vdso]", ModuleKind::Vdso);
     let report = module_report(state(&vdso, false, gaps()), true);
     assert_eq!((report.file, report.gaps.len()), (FileState::NotNeeded, 0));
+}
+
+#[test]
+fn a_module_that_was_left_out_is_no_gap_and_neither_is_its_missing_debug_information() {
+    let library = module("/lib/x.so", ModuleKind::File);
+    let gaps = vec![(Role::Debuginfo, gap(GapReason::DebuginfoUnknown))];
+    let report = module_report(ModuleState { left_out: true, ..state(&library, false, gaps) }, false);
+    assert_eq!((report.file, report.debuginfo, report.gaps.len()), (FileState::Unused, FileState::Missing, 0));
 }
 
 #[test]
