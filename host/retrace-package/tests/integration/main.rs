@@ -8,6 +8,7 @@
 
 mod deb;
 mod hostile;
+mod keys;
 mod real;
 mod rpm;
 mod signatures;
