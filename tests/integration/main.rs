@@ -2,6 +2,7 @@
 
 mod analyze;
 mod arrows;
+mod contract;
 mod fixtures;
 mod hostile;
 mod mirror_server;
