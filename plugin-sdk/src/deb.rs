@@ -13,6 +13,22 @@ const ARCHITECTURES: [&str; 17] = [
     "ppc64el", "riscv64", "s390x", "sparc64", "x32",
 ];
 
+/// Debian's name of a machine that `uname -m` names otherwise or alike: `amd64` for `x86_64`. Source: dpkg's `cputable`
+/// and `tupletable`.
+#[must_use]
+pub fn architecture(machine: &str) -> Option<&'static str> {
+    Some(match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "armv7l" => "armhf",
+        "i386" | "i486" | "i586" | "i686" => "i386",
+        "ppc64le" => "ppc64el",
+        "loongarch64" => "loong64",
+        "mips64" => "mips64el",
+        same => return ARCHITECTURES.iter().find(|known| **known == same && *known != &"all").copied(),
+    })
+}
+
 /// Reads the name of a .deb (or .ddeb, .udeb, .dsc) file, with or without the ending. The colon of an epoch may be
 /// written `%3a`, as apt does in its cache.
 ///

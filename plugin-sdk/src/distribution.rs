@@ -1,10 +1,11 @@
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use core::marker::PhantomData;
 
 use crate::bindings::exports::retrace::distro::distribution::Guest;
+use crate::bindings::{environment_advice, kernel};
 use crate::{
-    CallError, Debugger, Description, PackageFormat, PackageId, PackageKind, PackageRef, Release, ReleaseEntry,
-    ReleaseGuess, ReleaseSource, Repository, deb, nevra,
+    CallError, Debugger, Description, KernelFiles, PackageId, PackageRef, Release, ReleaseEntry, ReleaseGuess,
+    ReleaseSource, Repository, names,
 };
 
 /// A distribution: the questions that the host asks a plugin.
@@ -12,6 +13,9 @@ use crate::{
 /// Meaning, grammar and limits of every value stand in `wit/distro.wit`. There is no `self`: the host may ask each
 /// question in a fresh instance, so a plugin remembers nothing.
 pub trait Distribution {
+    /// The `id` of [`describe`](Self::describe): the component carries it where it can be read without running anything.
+    const ID: &'static str;
+
     /// What the plugin is. Constant.
     fn describe() -> Description;
 
@@ -26,7 +30,7 @@ pub trait Distribution {
 
     /// The release that a package was built for, from its name; `None`: nothing points at this distribution.
     ///
-    /// Default: never knows. [`nevra::dist_tag`] helps RPM distributions.
+    /// Default: never knows. [`nevra::dist_tag`](crate::nevra::dist_tag) helps RPM distributions.
     ///
     /// # Errors
     /// The name points at a release of this distribution that the plugin does not serve.
@@ -52,32 +56,22 @@ pub trait Distribution {
 
     /// Reads names of package files; one answer for each name, in order.
     ///
-    /// Default: [`nevra::parse`] or [`deb::parse`], by the format of [`describe`](Self::describe).
+    /// Default: [`nevra::parse`](crate::nevra::parse) or [`deb::parse`](crate::deb::parse), by the format of [`describe`](Self::describe).
     ///
     /// # Errors
     /// None by default: a name that cannot be read is `None`.
     fn parse_file_names(names: Vec<String>) -> Result<Vec<Option<PackageId>>, CallError> {
-        let parse = match Self::describe().format {
-            PackageFormat::Rpm => nevra::parse,
-            PackageFormat::Deb => deb::parse,
-            PackageFormat::Other(name) => return Err(no_default(&name)),
-        };
-        Ok(names.iter().map(|name| parse(name)).collect())
+        names::parse_file_names(&Self::describe().format, &names)
     }
 
     /// The usual file name of a package.
     ///
-    /// Default: [`nevra::format`] or [`deb::format`], by the format of [`describe`](Self::describe).
+    /// Default: [`nevra::format`](crate::nevra::format) or [`deb::format`](crate::deb::format), by the format of [`describe`](Self::describe).
     ///
     /// # Errors
     /// `MalformedInput` if the format has no file name for such a package.
     fn format_file_name(subject: PackageId) -> Result<String, CallError> {
-        match Self::describe().format {
-            PackageFormat::Rpm => nevra::format(&subject),
-            PackageFormat::Deb => deb::format(&subject),
-            PackageFormat::Other(name) => return Err(no_default(&name)),
-        }
-        .ok_or_else(|| CallError::MalformedInput(format!("package {} has no file name in this format", subject.name)))
+        names::format_file_name(&Self::describe().format, &subject)
     }
 
     /// Debug packages of a binary package, best first: candidates, which need not exist.
@@ -87,32 +81,80 @@ pub trait Distribution {
     /// # Errors
     /// None by default, unless the format is one that the SDK does not know.
     fn debug_packages(subject: PackageId) -> Result<Vec<PackageId>, CallError> {
-        if subject.kind != PackageKind::Binary {
-            return Ok(vec![]);
-        }
-        let suffixes = match Self::describe().format {
-            PackageFormat::Rpm => [("-debuginfo", PackageKind::DebugInfo), ("-debugsource", PackageKind::DebugSource)],
-            PackageFormat::Deb => [("-dbgsym", PackageKind::DebugInfo), ("-dbg", PackageKind::DebugInfo)],
-            PackageFormat::Other(name) => return Err(no_default(&name)),
-        };
-        let with = |(suffix, kind)| PackageId { name: format!("{}{suffix}", subject.name), kind, ..subject.clone() };
-        Ok(suffixes.into_iter().map(with).collect())
+        names::debug_packages(&Self::describe().format, &subject)
     }
 }
 
-fn no_default(format: &str) -> CallError {
-    CallError::Internal(format!("the SDK knows no names of format {format}: the plugin has to implement this function"))
+/// Kernel dumps: optional. A plugin that implements it says so in [`export_plugin!`](crate::export_plugin).
+pub trait Kernel {
+    /// What the debugger of a kernel's dumps needs; `version` is what `uname -r` said. `None`: not a kernel of this
+    /// distribution.
+    ///
+    /// # Errors
+    /// A kernel of this distribution that the plugin cannot help with.
+    fn kernel_for(version: String, arch: String) -> Result<Option<KernelFiles>, CallError>;
 }
 
-/// Makes a type the plugin of its crate. Expands to nothing unless the crate is built for WebAssembly, so that native
-/// tests link.
+/// Packages that an environment needs beside the wanted ones: optional. A plugin that implements it says so in
+/// [`export_plugin!`](crate::export_plugin).
+pub trait EnvironmentAdvice {
+    /// Names of further packages to install.
+    ///
+    /// # Errors
+    /// The release, or the architecture of this release, is not served.
+    fn extra_packages(release: Release, arch: String, wanted: Vec<String>) -> Result<Vec<String>, CallError>;
+}
+
+/// Makes a type the plugin of its crate: `export_plugin!(Acme);`
+///
+/// The type implements [`Distribution`]. If it implements [`Kernel`] or [`EnvironmentAdvice`] too, name them, and the
+/// component exports them: `export_plugin!(Acme, with kernel, environment_advice);`
+///
+/// The component also gets the custom section `retrace:plugin`, with the type's [`ID`](Distribution::ID) and the version
+/// of the crate. Expands to nothing unless the crate is built for WebAssembly, so that native tests link.
 #[macro_export]
 macro_rules! export_plugin {
-    ($plugin:ty) => {
+    ($plugin:ty $(, with $($optional:ident),+ $(,)?)?) => {
         #[cfg(target_family = "wasm")]
         type RetracePlugin = $crate::Adapter<$plugin>;
         #[cfg(target_family = "wasm")]
         $crate::bindings::export!(RetracePlugin with_types_in $crate::bindings);
+        $($($crate::export_optional!($optional);)+)?
+        $crate::embed_section!(<$plugin as $crate::Distribution>::ID);
+    };
+}
+
+/// One optional export.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_optional {
+    (kernel) => {
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::kernel::export_kernel!(RetracePlugin with_types_in $crate::bindings::kernel);
+    };
+    (environment_advice) => {
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::environment_advice::export_environment_advice!(
+            RetracePlugin with_types_in $crate::bindings::environment_advice
+        );
+    };
+    ($other:ident) => {
+        ::core::compile_error!("export_plugin! knows the optional exports `kernel` and `environment_advice`");
+    };
+}
+
+/// The custom section.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! embed_section {
+    ($id:expr) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            const LENGTH: usize = $crate::section::length($id, ::core::env!("CARGO_PKG_VERSION"));
+            #[used]
+            #[unsafe(link_section = "retrace:plugin")]
+            static SECTION: [u8; LENGTH] = $crate::section::content($id, ::core::env!("CARGO_PKG_VERSION"));
+        };
     };
 }
 
@@ -156,5 +198,17 @@ impl<T: Distribution> Guest for Adapter<T> {
 
     fn debug_packages(subject: PackageId) -> Result<Vec<PackageId>, CallError> {
         T::debug_packages(subject)
+    }
+}
+
+impl<T: Kernel> kernel::exports::retrace::distro::kernel::Guest for Adapter<T> {
+    fn kernel_for(version: String, arch: String) -> Result<Option<KernelFiles>, CallError> {
+        T::kernel_for(version, arch)
+    }
+}
+
+impl<T: EnvironmentAdvice> environment_advice::exports::retrace::distro::environment_advice::Guest for Adapter<T> {
+    fn extra_packages(release: Release, arch: String, wanted: Vec<String>) -> Result<Vec<String>, CallError> {
+        T::extra_packages(release, arch, wanted)
     }
 }

@@ -9,9 +9,11 @@
 //! pub struct Acme;
 //!
 //! impl Distribution for Acme {
+//!     const ID: &'static str = "acme";
+//!
 //!     fn describe() -> Description {
 //!         Description {
-//!             id: "acme".into(),
+//!             id: Self::ID.into(),
 //!             aliases: vec![],
 //!             name: "Acme Linux".into(),
 //!             format: PackageFormat::Rpm,
@@ -59,33 +61,40 @@ extern crate std;
 #[doc(hidden)]
 pub mod bindings;
 pub mod deb;
+pub mod declared;
 mod distribution;
 mod log;
+pub mod names;
 pub mod nevra;
 mod os_release;
 mod release_line;
 #[cfg(target_family = "wasm")]
 mod runtime;
+pub mod section;
 
 pub use bindings::exports::retrace::distro::distribution::{
     Confidence, DebSuite, Debugger, Description, Environment, KeyFile, PackageRef, ReleaseEntry, ReleaseGuess,
     ReleaseSource, Repository, RepositoryContent, RepositoryLayout, Signatures,
 };
+pub use bindings::kernel::exports::retrace::distro::kernel::KernelFiles;
 pub use bindings::retrace::distro::types::{CallError, PackageFormat, PackageId, PackageKind, Release};
 #[doc(hidden)]
 pub use distribution::Adapter;
-pub use distribution::Distribution;
+pub use distribution::{Distribution, EnvironmentAdvice, Kernel};
 pub use log::{Level, log};
 pub use os_release::OsRelease;
 pub use release_line::ReleaseLine;
+/// A distribution as a TOML file, checked at compile time. The form of the file: `docs/declarative.md`.
+pub use retrace_plugin_sdk_macros::declarative;
 
 /// What a plugin imports with one line: the contract's types, the trait, and the names of `alloc` that a crate without
 /// `std` lacks.
 pub mod prelude {
     pub use crate::{
-        CallError, Confidence, DebSuite, Debugger, Description, Distribution, Environment, KeyFile, Level, OsRelease,
-        PackageFormat, PackageId, PackageKind, PackageRef, Release, ReleaseEntry, ReleaseGuess, ReleaseLine,
-        ReleaseSource, Repository, RepositoryContent, RepositoryLayout, Signatures, deb, log, nevra,
+        CallError, Confidence, DebSuite, Debugger, Description, Distribution, Environment, EnvironmentAdvice, Kernel,
+        KernelFiles, KeyFile, Level, OsRelease, PackageFormat, PackageId, PackageKind, PackageRef, Release,
+        ReleaseEntry, ReleaseGuess, ReleaseLine, ReleaseSource, Repository, RepositoryContent, RepositoryLayout,
+        Signatures, deb, log, names, nevra,
     };
     pub use alloc::{
         borrow::ToOwned,

@@ -15,6 +15,8 @@ const ID: &str = "debian";
 pub struct Debian;
 
 impl Distribution for Debian {
+    const ID: &'static str = ID;
+
     fn describe() -> Description {
         Description {
             id: ID.into(),

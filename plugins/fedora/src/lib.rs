@@ -15,6 +15,8 @@ const ID: &str = "fedora";
 pub struct Fedora;
 
 impl Distribution for Fedora {
+    const ID: &'static str = ID;
+
     fn describe() -> Description {
         Description {
             id: ID.into(),

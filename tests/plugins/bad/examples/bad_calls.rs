@@ -8,6 +8,8 @@ use retrace_plugin_sdk::prelude::*;
 pub struct Bad;
 
 impl Distribution for Bad {
+    const ID: &'static str = "bad";
+
     fn describe() -> Description {
         Description {
             id: "bad".into(),

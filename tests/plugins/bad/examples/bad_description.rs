@@ -7,6 +7,8 @@ use retrace_plugin_sdk::prelude::*;
 pub struct Bad;
 
 impl Distribution for Bad {
+    const ID: &'static str = "bad-linux";
+
     fn describe() -> Description {
         Description {
             id: "Bad Linux".into(),
