@@ -68,7 +68,7 @@ pub const CATALOGUE: &[Check] = &[
         "no path of the build machine is inside",
         Should,
         "Paths tell users about the author's machine, and two machines build two different files.",
-        "Strip names (`strip = \"symbols\"`) and build with `--remap-path-prefix` for your home and cargo folders, as `retrace plugin build` does.",
+        "Strip names (`strip = \"symbols\"`); where they are wanted, build with `--remap-path-prefix` for your home and cargo folders.",
     ),
     check(
         "B1",
@@ -177,7 +177,7 @@ pub const CATALOGUE: &[Check] = &[
     ),
     check(
         "B16",
-        "a release that differs only in its minor has the same repositories",
+        "a release that differs only in its minor has repositories too",
         Must,
         "Crashes come from point releases that are younger than the plugin.",
         "Compare distribution and version only; use $MINOR only where the plugin itself sets a minor.",
