@@ -10,7 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retrace-process", &[]),
     ("retrace-coredump", &["retrace-types"]),
     ("retrace-package", &["retrace-types"]),
-    ("retrace-plugin-host", &["retrace-types"]),
+    // retrace-package: the keyring that verifies the signatures of plugins before they are installed.
+    ("retrace-plugin-host", &["retrace-package", "retrace-types"]),
     ("retrace-store", &["retrace-types"]),
     ("retrace-mirror", &["retrace-package", "retrace-process", "retrace-store", "retrace-types"]),
     ("retrace-chroot", &["retrace-package", "retrace-process", "retrace-types"]),

@@ -7,6 +7,7 @@ mod fixtures;
 mod hostile;
 mod mirror_server;
 mod odd;
+mod plugin_library;
 mod refused;
 mod serve;
 mod view;

@@ -16,7 +16,8 @@ use toml::{Table, Value};
 const SYSTEM_FILE: &str = "/etc/retrace/retrace.toml";
 
 /// Variables that start with `RETRACE_` and are no configuration keys.
-const OTHER_VARIABLES: [&str; 3] = ["RETRACE_CONFIG", "RETRACE_LOG", "RETRACE_REQUIRE_TOOLS"];
+const OTHER_VARIABLES: [&str; 4] =
+    ["RETRACE_CONFIG", "RETRACE_LOG", "RETRACE_REQUIRE_TOOLS", "RETRACE_SIGNING_PASSPHRASE"];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,15 +27,26 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     /// Unpacked files, compiled plugins, downloads. May be deleted while nothing runs.
     pub(crate) cache_dir: PathBuf,
-    /// Plugins: `*.wasm`.
+    /// Plugins that come with Retrace: `*.wasm`, trusted like the program itself. Installed ones lie in `plugins` of
+    /// `state_dir`.
     pub(crate) plugin_dir: PathBuf,
     /// OpenPGP keys of the distributions: `<distribution>/<key file>`.
     pub(crate) keys_dir: PathBuf,
+    pub(crate) plugins: PluginsConfig,
     pub(crate) mirror: MirrorConfig,
     pub(crate) gdb: GdbConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) server: ServerConfig,
     pub(crate) worker: WorkerConfig,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PluginsConfig {
+    /// OpenPGP keys that may sign plugins: `*.asc`, `*.gpg`, `*.pgp`. Apart from `keys_dir`: who may sign packages must not
+    /// thereby sign code.
+    pub(crate) trust_dir: PathBuf,
 }
 
 /// `[mirror]`
@@ -103,12 +115,19 @@ impl Default for Config {
             cache_dir,
             plugin_dir: prefix.join("lib/retrace/plugins"),
             keys_dir: prefix.join("share/retrace/gpg"),
+            plugins: PluginsConfig::default(),
             mirror: MirrorConfig::default(),
             gdb: GdbConfig::default(),
             limits: LimitsConfig::default(),
             server: ServerConfig::default(),
             worker: WorkerConfig::default(),
         }
+    }
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self { trust_dir: config_dir().join("trust/plugins") }
     }
 }
 
@@ -276,6 +295,15 @@ fn default_dirs() -> (PathBuf, PathBuf) {
     let state = user_dir("XDG_STATE_HOME", ".local/state");
     let cache = user_dir("XDG_CACHE_HOME", ".cache");
     state.zip(cache).map_or_else(system, |(state, cache)| (state.join("retrace"), cache.join("retrace")))
+}
+
+/// The folder of the configuration file: root has the system's, a user the XDG one.
+fn config_dir() -> PathBuf {
+    let system = || Path::new(SYSTEM_FILE).parent().map(Path::to_owned).unwrap_or_default();
+    if rustix::process::geteuid().is_root() {
+        return system();
+    }
+    user_dir("XDG_CONFIG_HOME", ".config").map_or_else(system, |dir| dir.join("retrace"))
 }
 
 /// A folder of the XDG Base Directory Specification.

@@ -102,6 +102,17 @@ impl SigningKey {
         }
     }
 
+    /// Why the key may not sign any more at this time, which lies after the signature's; none if it may.
+    pub(crate) fn retired(&self, now: u64) -> Option<&'static str> {
+        self.validity.iter().find_map(|validity| match validity.revoked {
+            Some(_) => Some("its key was revoked since; have it signed again with a key that is in use"),
+            None if validity.expires.is_some_and(|expires| now >= expires) => {
+                Some("its key has expired since; have it signed again, or get the key with its new date of expiry")
+            }
+            None => None,
+        })
+    }
+
     /// Why the key could not sign at this time (seconds since 1970); none if it could.
     pub(crate) fn objection(&self, time: u64) -> Option<String> {
         self.validity.iter().find_map(|validity| validity.objection(time))

@@ -46,5 +46,5 @@ pub use keyring::Keyring;
 pub use limits::Limits;
 pub use retrace_types::{MemberBuildId, Role};
 pub use scan::scan_build_ids;
-pub use signature::{SignedText, verify_cleartext, verify_detached};
+pub use signature::{SignedText, verify_cleartext, verify_detached, verify_detached_now};
 pub use verify::{VerifiedPackage, recorded, verify_digest, verify_rpm};

@@ -9,7 +9,11 @@ use pgp::{
     packet::{Packet, PacketParser, Signature, SignatureType, SubpacketData},
 };
 
-use crate::{Keyring, PackageError, certificate::seconds, error::Fault};
+use crate::{
+    Keyring, PackageError,
+    certificate::{SigningKey, seconds},
+    error::Fault,
+};
 
 const BEGIN_MESSAGE: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &[u8] = b"-----BEGIN PGP SIGNATURE-----";
@@ -62,10 +66,23 @@ pub fn verify_cleartext(signed: &[u8], keyring: &Keyring) -> Result<SignedText, 
 /// # Errors
 /// As [`verify_cleartext`].
 pub fn verify_detached(data: &[u8], signature: &[u8], keyring: &Keyring) -> Result<String, PackageError> {
-    let is_binary = signature.first().is_some_and(|byte| byte & 0x80 != 0);
-    let signatures = if is_binary { parse_binary(signature) } else { parse_armored(signature) };
     let kinds = [SignatureType::Binary, SignatureType::Text];
-    verify_one_of("the file", &signatures, &kinds, keyring, || Ok(data))
+    verify_one_of("the file", &parse_detached(signature), &kinds, keyring, || Ok(data))
+}
+
+/// As [`verify_detached`], but the key must still be in use: neither expired nor revoked since, and the signature must
+/// cover the bytes as they are. For code that is run: whoever finds an old key can date a signature back.
+///
+/// # Errors
+/// As [`verify_cleartext`].
+pub fn verify_detached_now(data: &[u8], signature: &[u8], keyring: &Keyring) -> Result<String, PackageError> {
+    let signatures = parse_detached(signature);
+    verify_with("the file", &signatures, &[SignatureType::Binary], keyring, || Ok(data), SigningKey::retired)
+}
+
+fn parse_detached(signature: &[u8]) -> Vec<Signature> {
+    let is_binary = signature.first().is_some_and(|byte| byte & 0x80 != 0);
+    if is_binary { parse_binary(signature) } else { parse_armored(signature) }
 }
 
 /// The signatures among these packets. What cannot be read (newer versions, unknown algorithms) is left out.
@@ -88,6 +105,18 @@ pub(crate) fn verify_one_of<R: Read>(
     keyring: &Keyring,
     data: impl Fn() -> io::Result<R>,
 ) -> Result<String, PackageError> {
+    verify_with(what, signatures, types, keyring, data, |_, _| None)
+}
+
+/// As [`verify_one_of`]; `retired` may object to a key at the present time.
+fn verify_with<R: Read>(
+    what: &str,
+    signatures: &[Signature],
+    types: &[SignatureType],
+    keyring: &Keyring,
+    data: impl Fn() -> io::Result<R>,
+    retired: impl Fn(&SigningKey, u64) -> Option<&'static str>,
+) -> Result<String, PackageError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut unknown = Vec::new();
     let mut worst = None;
@@ -99,6 +128,7 @@ pub(crate) fn verify_one_of<R: Read>(
         for key in candidates {
             let fingerprint = format!("{:X}", key.certificate);
             let refusal = made_at(signature, types, now).map_or_else(Some, |time| key.objection(time));
+            let refusal = refusal.or_else(|| retired(key, now).map(str::to_owned));
             if let Some(reason) = refusal {
                 worst.get_or_insert(PackageError::SignatureRefused {
                     what: what.to_owned(),

@@ -6,8 +6,8 @@ use retrace_types::{DistroId, Sha256};
 use sha2::Digest as _;
 
 use super::{
-    InstallRecord, Library, LibraryError, Refusal, VersionFolder,
-    layout::{self, CURRENT, DISABLED, RECORD, RELOAD, SIGNATURE, WASM},
+    InstallRecord, Library, LibraryError, Refusal, Submission, VersionFolder,
+    layout::{self, CURRENT, DISABLED, METADATA, RECORD, RELOAD, SIGNATURE, WASM},
 };
 
 /// What the library holds at one instant.
@@ -124,6 +124,32 @@ impl Library {
         }
         part(&text(self.dir.join(RELOAD))?.unwrap_or_default());
         Ok(Mark(Sha256::from_bytes(hash.finalize().into())))
+    }
+
+    /// Whether a version of the plugin is installed, in force or not, loadable or not.
+    #[must_use]
+    pub fn contains(&self, id: &DistroId) -> bool {
+        self.versions(id).is_ok_and(|versions| !versions.is_empty())
+    }
+
+    /// The plugin in force as it was handed in, and its record; none if it is not installed.
+    ///
+    /// # Errors
+    /// [`LibraryError::Damaged`] if it was changed since, or it cannot be read.
+    pub fn submission(&self, id: &DistroId) -> Result<Option<(Submission, InstallRecord)>, LibraryError> {
+        let damaged = |version: String| {
+            let id = id.clone();
+            move |reason| LibraryError::Damaged { id, version, reason }
+        };
+        let Some(plugin) = self.installed(id).map_err(damaged("in force".to_owned()))? else { return Ok(None) };
+        let metadata = plugin.path.with_file_name(METADATA);
+        let submission = Submission {
+            wasm: plugin.read().map_err(damaged(plugin.record.version.clone()))?,
+            signature: plugin.signature()?,
+            metadata: layout::read_text(&metadata).map_err(LibraryError::io(&metadata))?,
+            path: plugin.path,
+        };
+        Ok(Some((submission, plugin.record)))
     }
 
     /// Ids that have a folder, sorted.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use retrace_types::{DistroId, Sha256};
+use rustix::fs::OFlags;
 
 use super::{Library, LibraryError};
 
@@ -18,6 +19,9 @@ pub(crate) const RECORD: &str = "install.toml";
 pub(crate) const CURRENT: &str = "current";
 pub(crate) const DISABLED: &str = "disabled";
 pub(crate) const RELOAD: &str = "reload";
+pub(crate) const LOCK: &str = "plugins.lock";
+pub(crate) const LOCK_FILE: &str = ".lock";
+pub(crate) const STAGING: &str = ".staging-";
 
 /// Bytes of a text file of the library that are read.
 pub(crate) const MAX_TEXT_BYTES: u64 = 64 << 10;
@@ -44,6 +48,11 @@ impl VersionFolder {
     pub fn with_digest(version: &str, sha256: Sha256) -> Option<Self> {
         let digits: String = sha256.to_string().chars().take(DIGEST_DIGITS).collect();
         Self::parse(&format!("{version}@{digits}"))
+    }
+
+    /// The same name with a number behind it, where even that one is taken.
+    pub(crate) fn numbered(&self, number: usize) -> Option<Self> {
+        Self::parse(&format!("{self}-{number}"))
     }
 
     /// A name as it stands in `current` or on the command line. None unless it is a letter or digit followed by letters,
@@ -86,17 +95,23 @@ impl Library {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(LibraryError::io(&self.dir)(source)),
         };
-        let not_safe = |why| Err(LibraryError::Unsafe { path: self.dir.clone(), why });
-        let user = rustix::process::geteuid().as_raw();
-        if metadata.uid() != user && metadata.uid() != 0 {
-            return not_safe(format!("its owner is user {}, neither {user} nor root", metadata.uid()));
-        }
-        let mode = metadata.mode() & 0o777;
-        if mode & 0o022 != 0 {
-            return not_safe(format!("its mode is {mode:o}"));
-        }
+        check_owner(&self.dir, &metadata)?;
         Ok(true)
     }
+}
+
+/// Checks that nobody but this user and root can write to a file or folder.
+pub(crate) fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), LibraryError> {
+    let not_safe = |why| Err(LibraryError::Unsafe { path: path.to_owned(), why });
+    let user = rustix::process::geteuid().as_raw();
+    let mode = metadata.mode() & 0o777;
+    if metadata.uid() != user && metadata.uid() != 0 {
+        return not_safe(format!("its owner is user {}, neither {user} nor root", metadata.uid()));
+    }
+    if mode & 0o022 != 0 {
+        return not_safe(format!("its mode is {mode:o}"));
+    }
+    Ok(())
 }
 
 /// Names in a folder, sorted; none for a folder that is missing. At most [`MAX_ENTRIES`].
@@ -122,10 +137,20 @@ pub(crate) fn is_real_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// The bytes of a regular file that is no link, at most `limit` of them.
+/// The bytes of a regular file that is no link, at most `limit` of them: for what lies in the library.
 pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits());
-    let file = File::options().read(true).custom_flags(no_follow.map_err(io::Error::other)?).open(path)?;
+    read_with(path, limit, OFlags::NOFOLLOW)
+}
+
+/// The bytes of a regular file, perhaps behind links, at most `limit` of them: for what the user names.
+pub(crate) fn read_followed(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_with(path, limit, OFlags::empty())
+}
+
+fn read_with(path: &Path, limit: u64, flags: OFlags) -> io::Result<Vec<u8>> {
+    // A pipe must not make us wait: it is refused below.
+    let flags = i32::try_from((flags | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }

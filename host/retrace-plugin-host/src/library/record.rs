@@ -1,6 +1,8 @@
 use retrace_types::{DistroId, Sha256};
 use serde::{Deserialize, Serialize};
 
+use super::LibraryError;
+
 /// `install.toml`: what was found out when a plugin was installed. A folder without one is not loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,8 +83,8 @@ impl InstallRecord {
     }
 
     /// Writes `install.toml`.
-    pub(crate) fn to_toml(&self) -> Result<String, String> {
-        toml::to_string(self).map_err(|error| error.to_string())
+    pub(crate) fn to_toml(&self) -> Result<String, LibraryError> {
+        toml::to_string(self).map_err(|error| LibraryError::Toml(error.to_string()))
     }
 
     /// Id and aliases.

@@ -2,8 +2,18 @@
 //!
 //! A command's file holds its arguments ([`clap::Args`]), whose doc comment and `after_help` are its help, and `run`.
 
+mod change;
+mod install;
+mod keygen;
 mod list;
+mod outcome;
+mod pack;
+mod reload;
+mod secret;
 mod show;
+mod sign;
+mod verify;
+mod warm;
 
 use std::process::ExitCode;
 
@@ -16,17 +26,44 @@ use crate::{USAGE, config::Config};
 pub(crate) const EXIT_CODES: &str = "Exit codes:\n  0  done\n  1  the answer is no: a check or a test failed, something was refused\n  \
                                      2  wrong usage, or a file cannot be read or written\n  3  no plugin that can be loaded";
 
+/// Exit code: the answer is no.
+pub(crate) const NO: u8 = 1;
+/// Exit code: no plugin that can be loaded.
+pub(crate) const NOT_LOADABLE: u8 = 3;
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) enum PluginCommand {
+    Keygen(keygen::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+    Pack(pack::Args),
+    Install(install::Args),
     List(list::Args),
     Show(show::Args),
+    Enable(change::EnableArgs),
+    Disable(change::DisableArgs),
+    Remove(change::RemoveArgs),
+    Rollback(change::RollbackArgs),
+    Reload(reload::Args),
+    Warm(warm::Args),
 }
 
 pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<ExitCode> {
     let done = match command {
+        PluginCommand::Keygen(args) => keygen::run(args),
+        PluginCommand::Sign(args) => sign::run(args),
+        PluginCommand::Verify(args) => verify::run(config, args),
+        PluginCommand::Pack(args) => pack::run(config, args),
+        PluginCommand::Install(args) => install::run(config, args),
         PluginCommand::List(args) => list::run(config, args),
         PluginCommand::Show(args) => show::run(config, args),
+        PluginCommand::Enable(args) => change::enable(config, args),
+        PluginCommand::Disable(args) => change::disable(config, args),
+        PluginCommand::Remove(args) => change::remove(config, args),
+        PluginCommand::Rollback(args) => change::rollback(config, args),
+        PluginCommand::Reload(args) => reload::run(config, args),
+        PluginCommand::Warm(args) => warm::run(config, args),
     };
     // What a command cannot say by its exit code is usage or I/O.
     done.or_else(|error| {

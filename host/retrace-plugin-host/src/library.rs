@@ -18,21 +18,37 @@
 //! folder that exists is never written to, so a worker that read it stays right. What is in force changes by one atomic
 //! rename of `current`; a process that is killed at any instant leaves the old state or the new one.
 //!
-//! [`Library::inventory`] is what the registry loads, [`Installed::read`] gives the bytes after it compared their
+//! [`Library::install`] takes a [`Submission`] through signature, static checks, compiling and the conformance suite; the
+//! keys that count are those of a [`Trust`]. [`Library::inventory`] is what the registry loads, [`Installed::read`] gives the bytes after it compared their
 //! digest, and [`Library::mark`] tells whether anything changed since.
 //!
 //! The folder is trusted as far as it belongs to this user or root and nobody else can write to it; this is checked.
 //! Not here: compiling and calling plugins, the plugins that come with Retrace.
 
+mod change;
 mod error;
+mod install;
 mod inventory;
 mod layout;
+mod lock_file;
+mod metadata;
 mod record;
+mod signing;
+mod submission;
+mod trust;
+mod verify;
 
-pub use error::{LibraryError, Refusal};
+pub use change::Bundled;
+pub use error::{LibraryError, Refusal, Verdict};
+pub use install::{InstallOptions, Installation};
 pub use inventory::{Installed, Inventory, Mark, Refused};
 pub use layout::VersionFolder;
+pub use lock_file::{LockedPlugin, PluginsLock};
 pub use record::{InstallRecord, ReportSummary, Signer};
+pub use signing::{MAX_SECRET_KEY_BYTES, NewKey, NewSignature, SigningError, generate_key, sign};
+pub use submission::{Companions, Submission};
+pub use trust::Trust;
+pub use verify::Verification;
 
 use std::path::{Path, PathBuf};
 
