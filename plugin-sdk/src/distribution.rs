@@ -151,9 +151,8 @@ macro_rules! embed_section {
         #[cfg(target_family = "wasm")]
         const _: () = {
             const LENGTH: usize = $crate::section::length($id, ::core::env!("CARGO_PKG_VERSION"));
-            #[used]
             #[unsafe(link_section = "retrace:plugin")]
-            static SECTION: [u8; LENGTH] = $crate::section::content($id, ::core::env!("CARGO_PKG_VERSION"));
+            pub static SECTION: [u8; LENGTH] = $crate::section::content($id, ::core::env!("CARGO_PKG_VERSION"));
         };
     };
 }
@@ -163,52 +162,69 @@ macro_rules! embed_section {
 #[derive(Debug)]
 pub struct Adapter<T>(PhantomData<T>);
 
+/// What has to happen before the plugin's code runs.
+fn start() {
+    #[cfg(all(target_family = "wasm", feature = "std"))]
+    crate::hook::install();
+}
+
 impl<T: Distribution> Guest for Adapter<T> {
     fn describe() -> Description {
+        start();
         T::describe()
     }
 
     fn releases() -> Vec<ReleaseEntry> {
+        start();
         T::releases()
     }
 
     fn parse_release(source: ReleaseSource) -> Result<Option<Release>, CallError> {
+        start();
         T::parse_release(source)
     }
 
     fn guess_release(subject: PackageRef) -> Result<Option<ReleaseGuess>, CallError> {
+        start();
         T::guess_release(subject)
     }
 
     fn repositories(release: Release, arch: String) -> Result<Vec<Repository>, CallError> {
+        start();
         T::repositories(release, arch)
     }
 
     fn debugger_for(release: Release, arch: String) -> Result<Option<Debugger>, CallError> {
+        start();
         T::debugger_for(release, arch)
     }
 
     fn parse_file_names(names: Vec<String>) -> Result<Vec<Option<PackageId>>, CallError> {
+        start();
         T::parse_file_names(names)
     }
 
     fn format_file_name(subject: PackageId) -> Result<String, CallError> {
+        start();
         T::format_file_name(subject)
     }
 
     fn debug_packages(subject: PackageId) -> Result<Vec<PackageId>, CallError> {
+        start();
         T::debug_packages(subject)
     }
 }
 
 impl<T: Kernel> kernel::exports::retrace::distro::kernel::Guest for Adapter<T> {
     fn kernel_for(version: String, arch: String) -> Result<Option<KernelFiles>, CallError> {
+        start();
         T::kernel_for(version, arch)
     }
 }
 
 impl<T: EnvironmentAdvice> environment_advice::exports::retrace::distro::environment_advice::Guest for Adapter<T> {
     fn extra_packages(release: Release, arch: String, wanted: Vec<String>) -> Result<Vec<String>, CallError> {
+        start();
         T::extra_packages(release, arch, wanted)
     }
 }

@@ -55,7 +55,7 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(any(test, not(target_family = "wasm")))]
+#[cfg(any(test, feature = "std", not(target_family = "wasm")))]
 extern crate std;
 
 #[doc(hidden)]
@@ -63,12 +63,17 @@ pub mod bindings;
 pub mod deb;
 pub mod declared;
 mod distribution;
+#[cfg(any(test, all(target_family = "wasm", not(feature = "std"))))]
+#[expect(unsafe_code, reason = "an allocator hands out memory; each place has its argument")]
+mod heap;
+#[cfg(all(target_family = "wasm", feature = "std"))]
+mod hook;
 mod log;
 pub mod names;
 pub mod nevra;
 mod os_release;
 mod release_line;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "std")))]
 mod runtime;
 pub mod section;
 

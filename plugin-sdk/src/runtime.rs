@@ -1,18 +1,61 @@
 //! What std brings elsewhere and a component without WASI has to bring itself: allocator, panic handler, and the
 //! function through which the host asks for memory. std is no choice on `wasm32-wasip2`: it imports 13 WASI interfaces
 //! for code that uses none of them, and the host grants none.
-#![allow(unsafe_code, reason = "the two extern items below, each with its own argument")]
+#![allow(unsafe_code, reason = "the allocator and the extern items below, each with its own argument")]
 
-use alloc::alloc::{Layout, alloc, realloc};
+use alloc::alloc::{GlobalAlloc, Layout, alloc, realloc};
 use core::{
+    cell::RefCell,
     fmt::{self, Write as _},
     panic::PanicInfo,
 };
 
-use crate::{Level, log};
+use crate::{Level, heap::Heap, log};
+
+/// The heap; one thread uses it.
+struct Allocator(RefCell<Heap>);
+
+// SAFETY: a component has one thread.
+unsafe impl Sync for Allocator {}
 
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: Allocator = Allocator(RefCell::new(Heap::new(grow)));
+
+/// New pages of memory.
+fn grow(wanted: usize) -> Option<(usize, usize)> {
+    const PAGE: usize = 64 << 10;
+    let pages = wanted.div_ceil(PAGE);
+    match core::arch::wasm32::memory_grow::<0>(pages) {
+        usize::MAX => None,
+        before => Some((before.checked_mul(PAGE)?, pages.checked_mul(PAGE)?)),
+    }
+}
+
+// SAFETY: the heap hands out blocks that are large enough, aligned, and nobody else's (tested in `heap`). It is never
+// borrowed twice: it calls nothing that allocates.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.0.try_borrow_mut() {
+            Ok(mut heap) => heap.alloc(layout.size(), layout.align()),
+            Err(_) => core::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Ok(mut heap) = self.0.try_borrow_mut() {
+            // SAFETY: as the caller promises.
+            unsafe { heap.dealloc(block, layout.size()) };
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        match self.0.try_borrow_mut() {
+            // SAFETY: as the caller promises.
+            Ok(mut heap) => unsafe { heap.realloc(block, layout.size(), layout.align(), new_size) },
+            Err(_) => core::ptr::null_mut(),
+        }
+    }
+}
 
 // `memcpy`, `memcmp` and friends: compiler-builtins leaves them to libc on this target. Only these members are linked.
 #[link(name = "c")]
