@@ -76,6 +76,8 @@ mod release_line;
 #[cfg(all(target_family = "wasm", not(feature = "std")))]
 mod runtime;
 pub mod section;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 
 pub use bindings::exports::retrace::distro::distribution::{
     Confidence, DebSuite, Debugger, Description, Environment, KeyFile, PackageRef, ReleaseEntry, ReleaseGuess,
