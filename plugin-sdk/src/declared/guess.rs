@@ -89,11 +89,17 @@ impl Data {
     fn find<'a>(&self, guess: &Guess, text: &'a str) -> Option<Found<'a>> {
         let head_end = guess.tag.find('$').unwrap_or(guess.tag.len());
         let (head, rest) = guess.tag.split_at_checked(head_end)?;
-        let open_left = head.starts_with(|c: char| !c.is_ascii_alphanumeric());
+        // A word must not begin within a word, nor a number within a number: `el9` is not in `parallel9`, but `ubuntu0` is in
+        // `3.1ubuntu0.22.04.1`.
+        let first = head.chars().next()?;
+        let goes_on = |before: char| {
+            (first.is_ascii_alphabetic() && before.is_ascii_alphabetic())
+                || (first.is_ascii_digit() && before.is_ascii_digit())
+        };
         let closed_right = guess.tag.ends_with(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase());
         text.rmatch_indices(head).find_map(|(start, _)| {
             let before = text.get(..start)?;
-            if !open_left && before.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+            if before.ends_with(goes_on) {
                 return None;
             }
             let behind = text.get(start..)?.strip_prefix(head)?;
