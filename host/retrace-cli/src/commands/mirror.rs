@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use retrace_mirror::{Outcome, SyncReport};
-use retrace_types::RepositorySpec;
+use retrace_types::{RepositoryContent, RepositorySpec};
 use serde::Serialize;
 
 use crate::{
@@ -43,10 +43,11 @@ async fn sync(config: &Config, args: &SyncArgs) -> Result<ExitCode> {
     Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-/// The repositories that the mirrors name, with those mirrors; all of them where no mirror is named.
+/// The repositories that the mirrors name, with those mirrors; where no mirror is named, all but the ones with source
+/// packages, which no analysis reads: debug packages bring the sources that the debugger shows.
 fn with_mirrors(specs: Vec<RepositorySpec>, mirrors: &[String]) -> Result<Vec<RepositorySpec>> {
     if mirrors.is_empty() {
-        return Ok(specs);
+        return Ok(specs.into_iter().filter(|spec| spec.content != RepositoryContent::Sources).collect());
     }
     let mut chosen: Vec<RepositorySpec> = Vec::new();
     for argument in mirrors {
@@ -190,7 +191,7 @@ async fn list(config: &Config, format: Format) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use retrace_types::{RepositoryContent, RepositoryLayout, SignaturePolicy};
+    use retrace_types::{RepositoryLayout, SignaturePolicy};
 
     use super::*;
 
@@ -209,14 +210,16 @@ mod tests {
 
     #[test]
     fn mirrors_choose_repositories() {
-        let specs = || vec![spec("releases"), spec("updates"), spec("debug")];
+        let source = RepositorySpec { content: RepositoryContent::Sources, ..spec("source") };
+        let specs = || vec![spec("releases"), spec("updates"), spec("debug"), source.clone()];
         let chosen = |mirrors: &[&str]| {
             let mirrors: Vec<_> = mirrors.iter().map(|m| (*m).to_owned()).collect();
             with_mirrors(specs(), &mirrors)
                 .map(|specs| specs.into_iter().map(|spec| (spec.id, spec.mirrors.join(" "))).collect::<Vec<_>>())
         };
         let pair = |id: &str, url: &str| (id.to_owned(), url.to_owned());
-        assert_eq!(chosen(&[]).unwrap().len(), 3);
+        assert_eq!(chosen(&[]).unwrap().len(), 3, "no source packages unless asked for");
+        assert_eq!(chosen(&["source=http://h/"]).unwrap(), [pair("source", "http://h/")]);
         assert_eq!(chosen(&["http://h/x?a=b"]).unwrap(), [pair("releases", "http://h/x?a=b")]);
         assert_eq!(chosen(&["/srv/a=b"]).unwrap(), [pair("releases", "/srv/a=b")]);
         assert_eq!(
