@@ -45,6 +45,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retrace-plugin-sdk", &[]),
     ("retrace-plugin-debian", &["retrace-plugin-sdk"]),
     ("retrace-plugin-fedora", &["retrace-plugin-sdk"]),
+    ("retrace-plugin-opensuse", &["retrace-plugin-sdk"]),
+    ("retrace-plugin-ubuntu", &["retrace-plugin-sdk"]),
     ("retrace-plugin-bad", &["retrace-plugin-sdk"]),
     ("retrace-tests", &["retrace-types"]),
 ];

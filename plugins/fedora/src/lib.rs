@@ -1,61 +1,26 @@
-//! Fedora Linux as Retrace sees it: releases, repositories, keys. The facts and their sources stand in README.md.
+//! Fedora Linux as Retrace sees it: releases, repositories, keys. All of it is data, `fedora.toml`, but for one rule; the
+//! sources of the facts stand in README.md.
 #![cfg_attr(target_family = "wasm", no_std)]
 
-mod releases;
-mod repositories;
-
-use releases::{Known, RELEASES};
 use retrace_plugin_sdk::prelude::*;
 
-/// os-release id of Fedora Linux.
-const ID: &str = "fedora";
-
-/// The plugin for Fedora Linux.
-#[derive(Debug)]
-pub struct Fedora;
-
-impl Distribution for Fedora {
-    const ID: &'static str = ID;
-
-    fn describe() -> Description {
-        Description {
-            id: ID.into(),
-            aliases: vec![],
-            name: "Fedora Linux".into(),
-            format: PackageFormat::Rpm,
-            plugin_version: env!("CARGO_PKG_VERSION").into(),
-            annotations: vec![],
-        }
-    }
-
-    fn releases() -> Vec<ReleaseEntry> {
-        RELEASES.iter().map(Known::entry).collect()
-    }
-
-    fn parse_release(source: ReleaseSource) -> Result<Option<Release>, CallError> {
-        match source {
-            ReleaseSource::OsRelease(text) => releases::from_os_release(&text),
-            ReleaseSource::ReleaseLine(line) => releases::from_line(&line),
-            ReleaseSource::Named((name, text)) => match name.rsplit('/').next() {
-                Some("fedora-release" | "redhat-release" | "system-release") => releases::from_line(&text),
-                _ => Ok(None),
-            },
-        }
-    }
-
-    fn guess_release(subject: PackageRef) -> Result<Option<ReleaseGuess>, CallError> {
-        releases::from_package(&subject)
-    }
+retrace_plugin_sdk::declarative! {
+    /// The plugin for Fedora Linux.
+    pub struct Fedora = "fedora.toml";
 
     fn repositories(release: Release, arch: String) -> Result<Vec<Repository>, CallError> {
-        repositories::of(releases::known(&release)?, releases::Machine::parse(&arch)?)
-    }
-
-    fn debugger_for(release: Release, arch: String) -> Result<Option<Debugger>, CallError> {
-        releases::known(&release)?;
-        releases::Machine::parse(&arch)?;
-        Ok(None)
+        if arch != "i686" || !has_no_32_bit_repository(&release) {
+            return Fedora::DATA.repositories(&release, &arch);
+        }
+        let mut repositories = Fedora::DATA.repositories(&release, "x86_64")?;
+        for mirror in repositories.iter_mut().flat_map(|repository| &mut repository.mirrors) {
+            *mirror = mirror.replace("$ARCH", "x86_64");
+        }
+        Ok(repositories)
     }
 }
 
-retrace_plugin_sdk::export_plugin!(Fedora);
+/// Since Fedora 31 there is no repository for i686: 32-bit programs are part of the one for x86_64.
+fn has_no_32_bit_repository(release: &Release) -> bool {
+    release.version == "rawhide" || release.version.parse::<u16>().is_ok_and(|version| version >= 31)
+}

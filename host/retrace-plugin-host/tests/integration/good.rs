@@ -86,7 +86,10 @@ fn releases_are_found_by_text_package_and_version() {
         assert_eq!(host.release_by_version(&debian, version).unwrap().id.to_string(), "debian-12");
     }
     let unknown = host.release_by_version(&debian, "4.0").unwrap_err();
-    assert!(matches!(&unknown, PluginError::NoRelease { known, .. } if known == "sid, 14, 13, 12"), "{unknown}");
+    assert!(
+        matches!(&unknown, PluginError::NoRelease { known, .. } if known == "sid, 14, 13, 12, 11, 10"),
+        "{unknown}"
+    );
     let nobody = host.release_by_version(&"plan9".parse().unwrap(), "4").unwrap_err();
     assert!(matches!(&nobody, PluginError::NoPlugin { installed, .. } if installed == "debian, fedora"), "{nobody}");
 }
@@ -151,8 +154,12 @@ fn repositories_of_debian_are_what_apt_would_ask() {
         ("main", "bookworm", "http://deb.debian.org/debian"),
         ("updates", "bookworm-updates", "http://deb.debian.org/debian"),
         ("security", "bookworm-security", "http://security.debian.org/debian-security"),
+        ("backports", "bookworm-backports", "http://deb.debian.org/debian"),
         ("debug", "bookworm-debug", "http://deb.debian.org/debian-debug"),
         ("updates-debug", "bookworm-proposed-updates-debug", "http://deb.debian.org/debian-debug"),
+        ("backports-debug", "bookworm-backports-debug", "http://deb.debian.org/debian-debug"),
+        ("source", "bookworm", "http://deb.debian.org/debian"),
+        ("security-source", "bookworm-security", "http://security.debian.org/debian-security"),
     ];
     assert_eq!(suites, want.map(|(id, suite, mirror)| (id, suite, "main".to_owned(), mirror)));
     assert!(specs.iter().all(|spec| spec.signatures == SignaturePolicy { metadata: true, packages: false }));
@@ -171,8 +178,12 @@ fn repositories_of_fedora_are_what_dnf_would_ask() {
     let want = [
         ("releases", format!("{base}/releases/44/Everything/aarch64/os/")),
         ("updates", format!("{base}/updates/44/Everything/aarch64/")),
+        ("updates-testing", format!("{base}/updates/testing/44/Everything/aarch64/")),
         ("releases-debuginfo", format!("{base}/releases/44/Everything/aarch64/debug/tree/")),
         ("updates-debuginfo", format!("{base}/updates/44/Everything/aarch64/debug/")),
+        ("updates-testing-debuginfo", format!("{base}/updates/testing/44/Everything/aarch64/debug/")),
+        ("releases-source", format!("{base}/releases/44/Everything/source/tree/")),
+        ("updates-source", format!("{base}/updates/44/Everything/source/tree/")),
     ];
     assert_eq!(seen, want.each_ref().map(|(id, mirror)| (*id, mirror.as_str())));
     assert!(specs.iter().all(|spec| spec.signatures == SignaturePolicy { metadata: false, packages: true }));
@@ -235,7 +246,7 @@ fn many_threads_ask_at_once() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    assert_eq!(host.repositories(&release, Architecture::S390x).unwrap().len(), 5);
+                    assert_eq!(host.repositories(&release, Architecture::S390x).unwrap().len(), 9);
                 }
             });
         }

@@ -70,6 +70,9 @@ pub(crate) fn corpus() -> Vec<(String, String)> {
         let Ok(fixtures) = fs::read_dir(plugin.unwrap().path().join("fixtures")) else { continue };
         for fixture in fixtures {
             let path = fixture.unwrap().path();
+            if path.extension().is_none_or(|ending| ending != "os-release") {
+                continue;
+            }
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             corpus.push((name, fs::read_to_string(path).unwrap()));
         }
