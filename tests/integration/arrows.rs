@@ -12,6 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retrace-package", &["retrace-types"]),
     // retrace-package: the keyring that verifies the signatures of plugins before they are installed.
     ("retrace-plugin-host", &["retrace-package", "retrace-types"]),
+    // Builds run compilers.
+    ("retrace-plugin-kit", &["retrace-process", "retrace-types"]),
     ("retrace-store", &["retrace-types"]),
     ("retrace-mirror", &["retrace-package", "retrace-process", "retrace-store", "retrace-types"]),
     ("retrace-chroot", &["retrace-package", "retrace-process", "retrace-types"]),
@@ -35,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "retrace-chroot",
             "retrace-mirror",
             "retrace-plugin-host",
+            "retrace-plugin-kit",
             "retrace-process",
             "retrace-server",
             "retrace-store",

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod arrows;
+mod authors;
 mod contract;
 mod fixtures;
 mod hostile;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build, the tests and the demo need and the machine lacks: Debian packages (by sudo when you are
-# not root), the Rust target of the plugins, and cargo-deny. Does nothing, quickly, when all is there.
+# not root), the Rust targets of plugins, cargo-deny, and below target/tools what builds plugins in JavaScript and Python.
+# Does nothing, quickly, when all is there.
 set -euo pipefail
 
 # package and what needs it
@@ -31,6 +32,11 @@ lz4                 # the same
 bzip2               # the same
 gzip                # the same
 python3             # fixture generators
+python3-venv        # target/tools/python
+clang               # plugins in C
+lld                 # the same
+wasi-libc           # the same
+libclang-rt-dev-wasm32  # the same
 procps              # ps, for tests of process groups
 END
 }
@@ -68,20 +74,21 @@ else
 fi
 
 cd "$(dirname "$0")/../.."
-target=wasm32-wasip2
-if command -v rustup >/dev/null; then
-    if [[ -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
-        printf 'setup: Rust target %s: there\n' "$target"
+rust_target() { # rust_target TARGET
+    if [[ -d $(rustc --print sysroot)/lib/rustlib/$1 ]]; then
+        printf 'setup: Rust target %s: there\n' "$1"
     else
-        printf 'setup: installing the Rust target %s\n' "$target"
-        rustup target add "$target"
+        printf 'setup: installing the Rust target %s\n' "$1"
+        rustup target add "$1"
     fi
-elif command -v rustc >/dev/null && [[ -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
-    printf 'setup: Rust target %s: there (without rustup)\n' "$target"
-else
-    printf 'setup: no rustup; install Rust as https://rustup.rs says, then run this again\n' >&2
+}
+
+if ! command -v rustc >/dev/null; then
+    printf 'setup: no Rust; install it as https://rustup.rs says, then run this again\n' >&2
     exit 1
 fi
+rust_target wasm32-wasip2          # the plugins
+rust_target wasm32-unknown-unknown # plugins that need std
 
 # Checks licences and sources of the dependencies. A debugging build: it is built in a third of the time.
 cargo_deny=0.20.2
@@ -92,4 +99,40 @@ else
     build=$(mktemp -d)
     cargo install --quiet --locked --debug --force --version "$cargo_deny" --target-dir "$build" cargo-deny
     rm -rf "$build"
+fi
+
+# The tools that authors of plugins in other languages use, in the versions of the templates.
+tools=${CARGO_TARGET_DIR:-$PWD/target}/tools
+templates=host/retrace-plugin-kit/templates
+
+# tool_is_stale NAME FILE...: true if target/tools/NAME has to be made anew from FILEs, which lie in the template NAME.
+tool_is_stale() {
+    local name=$1 file digest
+    shift
+    digest=$(for file in "$@"; do cat "$templates/$name/$file"; done | sha256sum | cut -d' ' -f1)
+    if [[ -f $tools/$name/.made-from && $(<"$tools/$name/.made-from") == "$digest" ]]; then
+        printf 'setup: tools of plugins in %s: there\n' "$name"
+        return 1
+    fi
+    printf 'setup: installing the tools of plugins in %s\n' "$name"
+    rm -rf "${tools:?}/$name"
+    mkdir -p "$tools/$name"
+    for file in "$@"; do cp "$templates/$name/$file" "$tools/$name/"; done
+    made_from=$digest
+}
+
+node_is_there() { command -v npm >/dev/null && [[ $(node --version 2>/dev/null) =~ ^v([0-9]+) && ${BASH_REMATCH[1]} -ge 20 ]]; }
+if tool_is_stale javascript package.json package-lock.json; then
+    node_is_there || "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends nodejs npm || true
+    node_is_there || {
+        printf 'setup: plugins in JavaScript need Node.js 20 or newer with npm; install it, then run this again\n' >&2
+        exit 1
+    }
+    (cd "$tools/javascript" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    printf '%s\n' "$made_from" >"$tools/javascript/.made-from"
+fi
+if tool_is_stale python requirements.txt; then
+    python3 -m venv "$tools/python"
+    "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r "$tools/python/requirements.txt"
+    printf '%s\n' "$made_from" >"$tools/python/.made-from"
 fi

@@ -83,6 +83,13 @@ impl Cli {
         self
     }
 
+    /// Whether a program is in the `PATH` that the commands see.
+    #[must_use]
+    pub fn has_program(&self, name: &str) -> bool {
+        let path = self.env.iter().find(|(known, _)| known == "PATH").map(|(_, value)| value);
+        path.is_some_and(|path| std::env::split_paths(path).any(|dir| dir.join(name).is_file()))
+    }
+
     /// A path in the temporary folder, for files of the test: `state` and `cache` are the command's.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -94,9 +101,17 @@ impl Cli {
     /// # Panics
     /// It takes longer than two minutes.
     pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Run {
+        self.run_within(TIME_LIMIT, arguments)
+    }
+
+    /// As [`run`](Self::run), for a command that builds something.
+    ///
+    /// # Panics
+    /// It takes longer than `limit`.
+    pub fn run_within<A: AsRef<OsStr>>(&self, limit: Duration, arguments: impl IntoIterator<Item = A>) -> Run {
         let (out, err) = (self.path("stdout"), self.path("stderr"));
         let mut running = self.start_into(arguments, &out, &err);
-        let status = running.wait(TIME_LIMIT);
+        let status = running.wait(limit);
         let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         let (command, duration) = (running.command.clone(), running.started.elapsed());
         let run = Run {
@@ -107,7 +122,7 @@ impl Cli {
             duration,
             peak_memory_kib: running.peak_memory_kib,
         };
-        assert!(status.is_some(), "still running after {TIME_LIMIT:?}: {run}");
+        assert!(status.is_some(), "still running after {limit:?}: {run}");
         run
     }
 

@@ -44,6 +44,17 @@ pub struct RpmFixture {
     dir: PathBuf,
 }
 
+/// A crash in "Retro Linux 1", which no plugin of Retrace serves.
+#[derive(Clone, Debug)]
+pub struct RetroFixture {
+    /// The crash.
+    pub crash: Crash,
+    /// Its repositories: folders `base` and `debuginfo`.
+    pub release: PathBuf,
+    /// Public half of the throw-away key that signed them.
+    pub key: PathBuf,
+}
+
 /// Cores that are hard to trace, of packages for the distribution of [`RpmFixture`].
 #[derive(Clone, Debug)]
 pub struct OddFixture {
@@ -68,6 +79,17 @@ pub fn debian() -> Option<&'static DebianFixture> {
 pub fn rpm() -> Option<&'static RpmFixture> {
     static FIXTURE: OnceLock<Result<RpmFixture, String>> = OnceLock::new();
     or_skip(FIXTURE.get_or_init(|| make("rpm-distro.sh", "rpm").map(|dir| RpmFixture { dir })))
+}
+
+/// The distribution of a third party; [`skip`]s and gives nothing where it cannot be made. Makes [`rpm`] first.
+pub fn retro() -> Option<&'static RetroFixture> {
+    static FIXTURE: OnceLock<Result<RetroFixture, String>> = OnceLock::new();
+    or_skip(FIXTURE.get_or_init(|| {
+        let dir = make("retro-distro.sh", "retro")?;
+        let release = existing(dir.join("1").join(std::env::consts::ARCH));
+        let crash = crash(&existing(dir.join("cores/will-crash-segv")));
+        Ok(RetroFixture { crash, release, key: dir.join("RPM-GPG-KEY-retro-1") })
+    }))
 }
 
 /// The odd cores; [`skip`]s and gives nothing where they cannot be made. Makes [`rpm`] first.

@@ -12,7 +12,7 @@ mod mirror_server;
 mod paths;
 
 pub use cli::{Cli, Run, Running};
-pub use fixtures::{Crash, DebianFixture, OddFixture, RpmFixture, debian, odd, rpm};
+pub use fixtures::{Crash, DebianFixture, OddFixture, RetroFixture, RpmFixture, debian, odd, retro, rpm};
 pub use mirror_server::{Lie, MirrorServer, Request};
 pub use paths::{checkout, target_dir};
 

@@ -16,8 +16,8 @@ use toml::{Table, Value};
 const SYSTEM_FILE: &str = "/etc/retrace/retrace.toml";
 
 /// Variables that start with `RETRACE_` and are no configuration keys.
-const OTHER_VARIABLES: [&str; 4] =
-    ["RETRACE_CONFIG", "RETRACE_LOG", "RETRACE_REQUIRE_TOOLS", "RETRACE_SIGNING_PASSPHRASE"];
+const OTHER_VARIABLES: [&str; 5] =
+    ["RETRACE_CONFIG", "RETRACE_LOG", "RETRACE_REQUIRE_TOOLS", "RETRACE_SDK_PATH", "RETRACE_SIGNING_PASSPHRASE"];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

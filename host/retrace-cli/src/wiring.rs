@@ -102,15 +102,18 @@ pub(crate) fn install_options<'a>(config: &Config, trust: &'a Trust, bundled: &'
 }
 
 pub(crate) fn mirror(config: &Config, store: Store) -> Result<Mirror> {
-    let options = MirrorOptions {
+    Mirror::new(store, mirror_options(config)).context("cannot set up the mirror")
+}
+
+pub(crate) fn mirror_options(config: &Config) -> MirrorOptions {
+    MirrorOptions {
         keys_dir: config.keys_dir.clone(),
         operator_keys: config.mirror.operator_keys.clone(),
         download_dir: config.cache_dir.join("downloads"),
         connect_timeout: Duration::from_secs(config.mirror.connect_timeout_seconds),
         idle_timeout: Duration::from_secs(config.mirror.idle_timeout_seconds),
         ..MirrorOptions::default()
-    };
-    Mirror::new(store, options).context("cannot set up the mirror")
+    }
 }
 
 pub(crate) async fn analyzer(config: &Config) -> Result<Analyzer> {

@@ -1,8 +1,8 @@
 //! Mirrors of package repositories: their metadata in the index, their packages fetched when a retrace needs them.
 //!
 //! [`Mirror::sync`] fills the index from metadata alone, [`Mirror::fetch`] gets one package, [`Mirror::resolve`] finds
-//! and gets the packages that ship the files of a core. Sources are local folders and http(s) servers, in rpm-md or
-//! Debian layout, or local folders of packages without metadata.
+//! and gets the packages that ship the files of a core, [`reach()`] tells which mirrors answer. Sources are local folders
+//! and http(s) servers, in rpm-md or Debian layout, or local folders of packages without metadata.
 //!
 //! Promises: what a repository's policy wants signed is verified before it is indexed or kept; sizes and checksums are
 //! checked while data arrives, and never more is read than was announced; an index is replaced in one transaction, so a
@@ -23,6 +23,7 @@ mod location;
 mod mappable;
 mod mirror;
 mod options;
+mod reach;
 mod resolve;
 mod revision;
 mod rpm_md;
@@ -36,5 +37,6 @@ mod tests;
 pub use error::{MetadataError, MirrorError};
 pub use mirror::Mirror;
 pub use options::{Limits, MirrorOptions, Progress};
+pub use reach::{MirrorReach, RepositoryReach, reach};
 pub use resolve::{Found, Member, Resolved, WantedModule};
 pub use sync::{Outcome, RepositoryReport, SyncReport};

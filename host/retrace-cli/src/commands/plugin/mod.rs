@@ -2,10 +2,14 @@
 //!
 //! A command's file holds its arguments ([`clap::Args`]), whose doc comment and `after_help` are its help, and `run`.
 
+mod build;
 mod change;
+mod check;
+mod explain;
 mod install;
 mod keygen;
 mod list;
+mod new;
 mod outcome;
 mod pack;
 mod reload;
@@ -14,6 +18,7 @@ mod show;
 mod sign;
 mod verify;
 mod warm;
+mod wit;
 
 use std::process::ExitCode;
 
@@ -39,6 +44,11 @@ pub(crate) enum PluginCommand {
     Verify(verify::Args),
     Pack(pack::Args),
     Install(install::Args),
+    New(new::Args),
+    Build(build::Args),
+    Check(check::Args),
+    Explain(explain::Args),
+    Wit(wit::Args),
     List(list::Args),
     Show(show::Args),
     Enable(change::EnableArgs),
@@ -56,6 +66,11 @@ pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<Exit
         PluginCommand::Verify(args) => verify::run(config, args),
         PluginCommand::Pack(args) => pack::run(config, args),
         PluginCommand::Install(args) => install::run(config, args),
+        PluginCommand::New(args) => new::run(args),
+        PluginCommand::Build(args) => build::run(args).await,
+        PluginCommand::Check(args) => check::run(config, args).await,
+        PluginCommand::Explain(args) => explain::run(config, args),
+        PluginCommand::Wit(args) => wit::run(args),
         PluginCommand::List(args) => list::run(config, args),
         PluginCommand::Show(args) => show::run(config, args),
         PluginCommand::Enable(args) => change::enable(config, args),
