@@ -1,6 +1,6 @@
 //! Names of RPM packages: `name-[epoch:]version-release.arch[.rpm]`.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec, vec::Vec};
 
 use crate::{PackageId, PackageKind};
 
@@ -95,6 +95,55 @@ pub fn dist_tag<'a>(name: &'a str, tag: &str) -> Option<&'a str> {
     })
 }
 
+/// Most parts that are cut from a name to find the one of its source.
+const MAX_CUTS: usize = 8;
+
+/// Packages whose name does not begin with that of their source, and the debug packages of that source.
+const FOREIGN_NAMES: [(&str, &[&str]); 16] = [
+    ("glibc", &["glibc-debuginfo", "glibc-debuginfo-common"]),
+    ("nscd", &["glibc-debuginfo", "glibc-debuginfo-common"]),
+    ("libgcc", &["gcc-debuginfo"]),
+    ("libstdc++", &["gcc-debuginfo"]),
+    ("libgfortran", &["gcc-debuginfo"]),
+    ("libgomp", &["gcc-debuginfo"]),
+    ("libquadmath", &["gcc-debuginfo"]),
+    ("libblkid", &["util-linux-debuginfo", "util-linux-ng-debuginfo", "e2fsprogs-debuginfo"]),
+    ("libmount", &["util-linux-debuginfo"]),
+    ("libuuid", &["util-linux-debuginfo", "util-linux-ng-debuginfo"]),
+    ("libcom_err", &["e2fsprogs-debuginfo"]),
+    ("libcurl", &["curl-debuginfo"]),
+    ("libgudev1", &["systemd-debuginfo", "udev-debuginfo"]),
+    ("libudev", &["udev-debuginfo"]),
+    ("device-mapper", &["lvm2-debuginfo"]),
+    ("libsmbclient", &["samba-debuginfo"]),
+];
+
+/// Debug packages of a binary package where one serves all packages of a source: RPM before 4.14, thus Enterprise Linux 5
+/// to 7 and Amazon Linux 2. A name does not tell its source, so these are candidates, best first: the source, where it is
+/// well known, then the name itself and what is left when its parts are cut off: `dbus-libs` gives
+/// `dbus-libs-debuginfo` and `dbus-debuginfo`. Empty for anything but a binary package.
+///
+/// Source: <https://fedoraproject.org/wiki/Changes/SubpackageAndSourceDebuginfo>.
+#[must_use]
+pub fn debug_packages_by_source(package: &PackageId) -> Vec<PackageId> {
+    if package.kind != PackageKind::Binary {
+        return vec![];
+    }
+    let name = package.name.as_str();
+    let is_foreign =
+        |known: &str| name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let foreign = FOREIGN_NAMES.iter().filter(|(known, _)| is_foreign(known)).flat_map(|(_, packages)| packages.iter());
+    let mut names: Vec<String> = foreign.map(|name| String::from(*name)).collect();
+    let cuts = name.rmatch_indices('-').take(MAX_CUTS).filter_map(|(dash, _)| name.get(..dash));
+    for source in core::iter::once(name).chain(cuts).filter(|source| !source.is_empty()) {
+        let name = format!("{source}-debuginfo");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.into_iter().map(|name| PackageId { name, kind: PackageKind::DebugInfo, ..package.clone() }).collect()
+}
+
 fn number(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -178,6 +227,30 @@ mod tests {
         for (name, want) in cases {
             assert_eq!(dist_tag(name, "fc"), want, "name: {name:?}");
         }
+    }
+
+    #[test]
+    fn one_debug_package_serves_all_of_a_source() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("bash", &["bash-debuginfo"]),
+            ("dbus-libs", &["dbus-libs-debuginfo", "dbus-debuginfo"]),
+            ("java-1.8.0-openjdk", &["java-1.8.0-openjdk-debuginfo", "java-1.8.0-debuginfo", "java-debuginfo"]),
+            ("glibc-common", &["glibc-debuginfo", "glibc-debuginfo-common", "glibc-common-debuginfo"]),
+            ("libstdc++", &["gcc-debuginfo", "libstdc++-debuginfo"]),
+            ("libgccjit", &["libgccjit-debuginfo"]),
+        ];
+        for (name, want) in cases {
+            let package = parse(&format!("{name}-1-2.el7.x86_64")).unwrap();
+            let found = debug_packages_by_source(&package);
+            assert_eq!(found.iter().map(|package| package.name.as_str()).collect::<Vec<_>>(), want, "name: {name}");
+            for package in found {
+                assert_eq!(parse(&format(&package).unwrap()), Some(package));
+            }
+        }
+        let source = parse("bash-1-2.el7.src").unwrap();
+        assert_eq!(debug_packages_by_source(&source), []);
+        let many = PackageId { name: "-".repeat(400), ..parse("bash-1-2.el7.x86_64").unwrap() };
+        assert!(debug_packages_by_source(&many).len() <= MAX_CUTS + 1);
     }
 
     proptest::proptest! {
