@@ -11,10 +11,10 @@ retrace_plugin_sdk::declarative! {
     /// 2023 names its state in PRETTY_NAME only: "Amazon Linux 2023.8.20250915".
     fn parse_release(source: ReleaseSource) -> Result<Option<Release>, CallError> {
         let mut release = AmazonLinux::DATA.parse_release(&source)?;
-        if let (Some(release), ReleaseSource::OsRelease(text)) = (&mut release, &source) {
-            if release.version == "2023" {
-                release.minor = release.minor.take().or_else(|| state(text));
-            }
+        if let (Some(release), ReleaseSource::OsRelease(text)) = (&mut release, &source)
+            && release.version == "2023"
+        {
+            release.minor = release.minor.take().or_else(|| state(text));
         }
         Ok(release)
     }

@@ -1,8 +1,36 @@
 //! CentOS Linux and CentOS Stream as Retrace sees them. The facts stand in `centos.toml`, their sources in README.md.
 #![cfg_attr(target_family = "wasm", no_std)]
 
+use retrace_plugin_sdk::prelude::*;
+
 /// Vendor of all packages that CentOS built.
 const VENDOR: &str = "CentOS";
+
+/// Version, and what follows it in the name of a point release: 7.9.2009. The vault has its folders by these names.
+const POINT_RELEASES: [(&str, &str); 16] = [
+    ("8", "5.2111"),
+    ("8", "4.2105"),
+    ("8", "3.2011"),
+    ("8", "2.2004"),
+    ("8", "1.1911"),
+    ("8", "0.1905"),
+    ("7", "9.2009"),
+    ("7", "8.2003"),
+    ("7", "7.1908"),
+    ("7", "6.1810"),
+    ("7", "5.1804"),
+    ("7", "4.1708"),
+    ("7", "3.1611"),
+    ("7", "2.1511"),
+    ("7", "1.1503"),
+    ("7", "0.1406"),
+];
+
+/// `9.2009` for the `9` of `.el7_9`.
+fn whole_minor(version: &str, minor: String) -> String {
+    let mut known = POINT_RELEASES.into_iter().filter(|(of, _)| *of == version).map(|(_, whole)| whole);
+    known.find(|whole| whole.split('.').next() == Some(&minor)).map_or(minor, String::from)
+}
 
 retrace_plugin_sdk::declarative! {
     /// The plugin for CentOS Linux and CentOS Stream.
@@ -11,14 +39,14 @@ retrace_plugin_sdk::declarative! {
 
     /// The vendor says that a package is of CentOS, but not whether `.el8` is Linux 8 or Stream 8.
     fn guess_release(subject: PackageRef) -> Result<Option<ReleaseGuess>, CallError> {
-        let mut guess = Centos::DATA.guess_release(&subject)?;
-        if let Some(guess) = &mut guess {
-            if guess.confidence == Confidence::Weak && subject.vendor.as_deref() == Some(VENDOR) {
-                guess.confidence = Confidence::Likely;
-                guess.reason.push_str(", vendor CentOS");
-            }
+        let Some(mut guess) = Centos::DATA.guess_release(&subject)? else { return Ok(None) };
+        if guess.confidence == Confidence::Weak && subject.vendor.as_deref() == Some(VENDOR) {
+            guess.confidence = Confidence::Likely;
+            guess.reason.push_str(", vendor CentOS");
         }
-        Ok(guess)
+        let release = &mut guess.release;
+        release.minor = release.minor.take().map(|minor| whole_minor(&release.version, minor));
+        Ok(Some(guess))
     }
 
     /// Up to 7 one debug package serves all packages of a source.
