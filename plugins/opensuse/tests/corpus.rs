@@ -5,7 +5,10 @@ use retrace_plugin_sdk::testing::{Corpus, Native, fixtures};
 
 #[test]
 fn fixtures_are_answered() {
-    fixtures::check(&Native::of::<OpenSuse>().with_kernel::<OpenSuse>(), concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"));
+    fixtures::check(
+        &Native::of::<OpenSuse>().with_kernel::<OpenSuse>(),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"),
+    );
 }
 
 #[test]
