@@ -1,7 +1,7 @@
 //! Golden fixtures, and the real texts of all distributions.
 
-use retrace_plugin_ubuntu::Ubuntu;
 use retrace_plugin_sdk::testing::{Corpus, Native, fixtures};
+use retrace_plugin_ubuntu::Ubuntu;
 
 #[test]
 fn fixtures_are_answered() {
