@@ -11,4 +11,5 @@ mod odd;
 mod plugin_library;
 mod refused;
 mod serve;
+mod tutorial;
 mod view;

@@ -90,6 +90,12 @@ impl Cli {
         path.is_some_and(|path| std::env::split_paths(path).any(|dir| dir.join(name).is_file()))
     }
 
+    /// The built command, for tests that run it from a script.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// A path in the temporary folder, for files of the test: `state` and `cache` are the command's.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
