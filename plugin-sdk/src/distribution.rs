@@ -4,8 +4,8 @@ use core::marker::PhantomData;
 use crate::bindings::exports::retrace::distro::distribution::Guest;
 use crate::bindings::{environment_advice, kernel};
 use crate::{
-    CallError, Debugger, Description, KernelFiles, PackageId, PackageRef, Release, ReleaseEntry, ReleaseGuess,
-    ReleaseSource, Repository, names,
+    CallError, Confidence, Debugger, Description, KernelFiles, PackageId, PackageRef, Release, ReleaseEntry,
+    ReleaseGuess, ReleaseSource, Repository, names,
 };
 
 /// A distribution: the questions that the host asks a plugin.
@@ -28,15 +28,20 @@ pub trait Distribution {
     /// This distribution, but the text cannot be read or names a release that the plugin does not serve.
     fn parse_release(source: ReleaseSource) -> Result<Option<Release>, CallError>;
 
+    /// The distribution's tags in the release part of RPM packages, without the number, and how sure each makes: `fc` of
+    /// `bash-5.2.26-3.fc40`, [`Likely`](Confidence::Likely); `el`, [`Weak`](Confidence::Weak), for others use it too.
+    ///
+    /// Default: none.
+    const DIST_TAGS: &'static [(&'static str, Confidence)] = &[];
+
     /// The release that a package was built for, from its name; `None`: nothing points at this distribution.
     ///
-    /// Default: never knows. [`nevra::dist_tag`](crate::nevra::dist_tag) helps RPM distributions.
+    /// Default: by [`DIST_TAGS`](Self::DIST_TAGS); the number behind the tag is the version.
     ///
     /// # Errors
     /// The name points at a release of this distribution that the plugin does not serve.
     fn guess_release(subject: PackageRef) -> Result<Option<ReleaseGuess>, CallError> {
-        let _ = subject;
-        Ok(None)
+        names::guess_release(Self::DIST_TAGS, Self::releases, &subject)
     }
 
     /// The repositories of a release, those with programs and libraries first; never empty.

@@ -60,9 +60,12 @@ extern crate std;
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod build;
 pub mod deb;
 pub mod declared;
 mod distribution;
+mod expand;
+mod grammar;
 #[cfg(any(test, all(target_family = "wasm", not(feature = "std"))))]
 #[expect(unsafe_code, reason = "an allocator hands out memory; each place has its argument")]
 mod heap;
@@ -85,9 +88,11 @@ pub use bindings::exports::retrace::distro::distribution::{
 };
 pub use bindings::kernel::exports::retrace::distro::kernel::KernelFiles;
 pub use bindings::retrace::distro::types::{CallError, PackageFormat, PackageId, PackageKind, Release};
+pub use build::Invalid;
 #[doc(hidden)]
 pub use distribution::Adapter;
 pub use distribution::{Distribution, EnvironmentAdvice, Kernel};
+pub use expand::expand_preview;
 pub use log::{Level, log};
 pub use os_release::OsRelease;
 pub use release_line::ReleaseLine;

@@ -2,7 +2,9 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use crate::{CallError, PackageFormat, PackageId, PackageKind, deb, nevra};
+use crate::{
+    CallError, Confidence, PackageFormat, PackageId, PackageKind, PackageRef, ReleaseEntry, ReleaseGuess, deb, nevra,
+};
 
 /// Reads names of package files: [`nevra::parse`] or [`deb::parse`]; a name that cannot be read is `None`.
 ///
@@ -48,6 +50,73 @@ pub fn debug_packages(format: &PackageFormat, subject: &PackageId) -> Result<Vec
     Ok(suffixes.into_iter().map(with).collect())
 }
 
+/// The release that a tag in the release part of an RPM package names: the number behind the first of `tags` that is
+/// there is its version.
+///
+/// # Errors
+/// `UnsupportedRelease` if there is no such release, unless the tag is weak: then it may be somebody else's.
+pub fn guess_release(
+    tags: &[(&str, Confidence)],
+    releases: fn() -> Vec<ReleaseEntry>,
+    subject: &PackageRef,
+) -> Result<Option<ReleaseGuess>, CallError> {
+    if !matches!(subject.format, None | Some(PackageFormat::Rpm)) {
+        return Ok(None);
+    }
+    let found = tags.iter().find_map(|(tag, confidence)| Some((tag, confidence, nevra::dist_tag(&subject.raw, tag)?)));
+    let Some((tag, confidence, number)) = found else { return Ok(None) };
+    let served = releases().into_iter().find(|entry| entry.release.version == number);
+    match served {
+        Some(entry) => Ok(Some(ReleaseGuess {
+            release: entry.release,
+            confidence: *confidence,
+            reason: format!("release tag .{tag}{number}"),
+        })),
+        None if *confidence == Confidence::Weak => Ok(None),
+        None => Err(CallError::UnsupportedRelease(format!("release {number}, named by the tag .{tag}{number}"))),
+    }
+}
+
 fn no_default(format: &str) -> CallError {
     CallError::Internal(format!("the SDK knows no names of format {format}: the plugin has to implement this function"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Release;
+
+    fn releases() -> Vec<ReleaseEntry> {
+        let entry = |version| ReleaseEntry::new(Release::new("acme", version).unwrap(), "Acme", &["x86_64"]).unwrap();
+        vec![entry("3"), entry("2")]
+    }
+
+    #[test]
+    fn a_tag_names_the_release() {
+        let tags = [("ac", Confidence::Likely), ("el", Confidence::Weak)];
+        let cases = [
+            ("bash-5.2-1.ac3.x86_64", Ok(Some(("3", Confidence::Likely)))),
+            ("bash-5.2-1.el2.x86_64", Ok(Some(("2", Confidence::Weak)))),
+            ("bash-5.2-1.el9.x86_64", Ok(None)),
+            ("bash-5.2-1.fc40.x86_64", Ok(None)),
+            ("bash-5.2-1.ac9.x86_64", Err(())),
+        ];
+        for (raw, want) in cases {
+            let subject = PackageRef { raw: raw.into(), format: None, vendor: None };
+            let got = guess_release(&tags, releases, &subject);
+            let got =
+                got.as_ref().map(|guess| guess.as_ref().map(|one| (one.release.version.as_str(), one.confidence)));
+            assert_eq!(got.map_err(|_| ()), want, "name: {raw}");
+        }
+    }
+
+    #[test]
+    fn a_format_that_is_not_known_has_no_names() {
+        let other = PackageFormat::Other("apk".into());
+        let package = PackageId::new("a", "1", "noarch", PackageKind::Binary).unwrap();
+        assert!(matches!(parse_file_names(&other, &[]), Err(CallError::Internal(_))));
+        assert!(matches!(format_file_name(&other, &package), Err(CallError::Internal(_))));
+        assert!(matches!(debug_packages(&other, &package), Err(CallError::Internal(_))));
+        assert!(matches!(format_file_name(&PackageFormat::Rpm, &package), Err(CallError::MalformedInput(_))));
+    }
 }

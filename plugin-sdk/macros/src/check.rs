@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check_repository,
-    grammar::{self, Checked, known_variables, problem},
+    grammar::{self, Checked, problem},
     model::{self, Model, Pairs, Then},
     schema::{self, Format, Schema, Table},
     select::Names,
+    template::{self, known_variables},
 };
 
 /// Most releases, repositories, rules, … of one kind.
@@ -162,7 +163,7 @@ fn release_entry(path: &str, release: &schema::Release, schema: &Schema, names: 
     let template = template.cloned().unwrap_or_else(default);
     let title_path = format!("{path}.title");
     known_variables(&title_path, &template, &["VER", "CODENAME"])?;
-    let title = grammar::expand(&template, |name| match name {
+    let title = template::expand(&template, |name| match name {
         "VER" => Some(&release.version),
         _ => release.codename.as_deref(),
     })
@@ -213,7 +214,7 @@ fn rules(path: &str, rules: &[schema::Rule], names: &Names, keys: Option<&[&str]
                 }
                 Some(_) => {}
             }
-            grammar::pattern(&path, pattern)?;
+            template::pattern(&path, pattern)?;
         }
         let then = match (&rule.release, rule.ours) {
             (Some(release), None) => then(&format!("{path}.release"), release, names)?,
@@ -264,7 +265,7 @@ fn guesses(schema: &Schema, names: &Names, releases: &[model::Release]) -> Check
             return problem(tag_path, format!("{tag:?} is guess[{first}] already"));
         }
         known_variables(&tag_path, tag, &["VER", "MINOR", "CODENAME"])?;
-        let variables = grammar::variables(&tag_path, tag)?;
+        let variables = template::variables(&tag_path, tag)?;
         if tag.starts_with('$') {
             return problem(tag_path, "begins with a variable: nothing would tell where to look");
         }
@@ -401,7 +402,7 @@ fn patterns(path: &str, patterns: &[String]) -> Checked {
     for (i, pattern) in patterns.iter().enumerate() {
         let path = format!("{path}[{i}]");
         grammar::title(&path, pattern)?;
-        grammar::pattern(&path, pattern)?;
+        template::pattern(&path, pattern)?;
     }
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     check::pairs,
-    grammar::{self, Checked, expand, known_variables, problem},
+    grammar::{self, Checked, problem},
     model::{self, Mirror, Release, Repository, Scope},
     schema::{self, Content, Format, Schema, Signature},
     select::Names,
+    template::{self, expand, known_variables},
 };
 
 pub(crate) fn repositories(schema: &Schema, names: &Names, releases: &[Release]) -> Checked<Vec<Repository>> {
@@ -190,7 +191,7 @@ fn expansions(
     basearch: &BTreeMap<String, String>,
 ) -> Checked {
     let expanded = |path: &str, text: &str| {
-        grammar::variables(path, text)?;
+        template::variables(path, text)?;
         let place = format!("release {} on {architecture}", release.version);
         expand(text, |name| value(name, release, Some(architecture), basearch))
             .or_else(|name| problem(path, format!("${name} has no value for {place}: {text:?}")))
@@ -203,7 +204,7 @@ fn expansions(
     }
     if let model::Layout::Deb { suite, components } = &repository.layout {
         let path_of_suite = format!("{path}.suite");
-        grammar::variables(&path_of_suite, suite)?;
+        template::variables(&path_of_suite, suite)?;
         if suite.contains("$MINOR") || suite.contains("$ARCH") || suite.contains("$BASEARCH") {
             return problem(path_of_suite, "want $VER, $CODENAME and own variables only");
         }

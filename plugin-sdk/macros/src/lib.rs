@@ -6,6 +6,8 @@
 //! key and what is wrong; nothing but that file is read.
 //! Not here: what answers a call (`retrace_plugin_sdk::declared`).
 
+extern crate alloc;
+
 mod check;
 mod check_repository;
 mod emit;
@@ -14,6 +16,7 @@ mod input;
 mod model;
 mod schema;
 mod select;
+mod template;
 #[cfg(test)]
 mod tests;
 
