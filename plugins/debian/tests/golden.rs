@@ -124,13 +124,16 @@ fn suites(version: &str, arch: &str) -> Vec<(String, String, String)> {
     parts.collect()
 }
 
+/// Repository, suite and first mirror.
+type Suite<'a> = (&'a str, &'a str, &'a str);
+
 #[test]
 fn suites_are_those_of_the_archive() {
     let (main, security) = ("http://deb.debian.org/debian", "http://security.debian.org/debian-security");
     let (debug, old) = ("http://deb.debian.org/debian-debug", "http://archive.debian.org");
     let (old_main, old_security, old_debug) =
         (format!("{old}/debian"), format!("{old}/debian-security"), format!("{old}/debian-debug"));
-    let cases: [(&str, &[(&str, &str, &str)]); 3] = [
+    let cases: [(&str, &[Suite<'_>]); 3] = [
         (
             "13",
             &[

@@ -19,9 +19,12 @@ fn mirrors(distro: &str, version: &str, arch: &str) -> Vec<(String, String)> {
     parts.collect()
 }
 
+/// Distribution, version, architecture, what all mirrors begin with; repositories and the rest of their mirrors.
+type Wanted = (&'static str, &'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn addresses_are_those_of_the_distribution() {
-    let cases: [(&str, &str, &str, &str, &[(&str, &str)]); 6] = [
+    let cases: [Wanted; 6] = [
         (
             "opensuse-tumbleweed",
             "tumbleweed",
