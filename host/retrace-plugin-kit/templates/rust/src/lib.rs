@@ -16,6 +16,8 @@ const MIRROR: &str = "https://mirror.example.org/@ID@/$VER/$ARCH";
 pub struct Plugin;
 
 impl Distribution for Plugin {
+    const ID: &'static str = ID;
+
     fn describe() -> Description {
         Description {
             id: ID.into(),
