@@ -44,10 +44,10 @@ impl Heap {
             *head = unsafe { block.read() };
             return block.cast();
         }
-        self.from_region(bytes, align.max(GRAIN)).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)
+        self.take_from_region(bytes, align.max(GRAIN)).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)
     }
 
-    fn from_region(&mut self, bytes: usize, align: usize) -> Option<usize> {
+    fn take_from_region(&mut self, bytes: usize, align: usize) -> Option<usize> {
         let start = self.next.checked_next_multiple_of(align)?;
         if let Some(end) = start.checked_add(bytes)
             && end <= self.end

@@ -27,21 +27,21 @@ impl Data {
     /// This distribution, but the text names no release, or one that is not served.
     pub fn parse_release(&self, source: &ReleaseSource) -> Result<Option<Release>, CallError> {
         match source {
-            ReleaseSource::OsRelease(text) => self.from_os_release(text),
-            ReleaseSource::ReleaseLine(line) => self.from_line(line),
+            ReleaseSource::OsRelease(text) => self.read_os_release(text),
+            ReleaseSource::ReleaseLine(line) => self.read_line(line),
             ReleaseSource::Named((name, text)) => {
                 let name = name.rsplit('/').next().unwrap_or(name);
                 match self.files.iter().find(|(file, _)| *file == name) {
-                    Some((_, FileKind::ReleaseLine)) => self.from_line(text),
-                    Some((_, FileKind::OsRelease)) => self.from_os_release(text),
-                    Some((_, FileKind::Version)) => Ok(self.from_version(text.trim())),
+                    Some((_, FileKind::ReleaseLine)) => self.read_line(text),
+                    Some((_, FileKind::OsRelease)) => self.read_os_release(text),
+                    Some((_, FileKind::Version)) => Ok(self.read_version(text.trim())),
                     None => Ok(None),
                 }
             }
         }
     }
 
-    fn from_os_release(&self, text: &str) -> Result<Option<Release>, CallError> {
+    fn read_os_release(&self, text: &str) -> Result<Option<Release>, CallError> {
         let os = OsRelease::parse(text);
         let Some(id) = os.get("ID").filter(|id| *id == self.id || self.aliases.contains(id)) else { return Ok(None) };
         let is_own = self.releases.iter().any(|release| release.distro == id);
@@ -74,7 +74,7 @@ impl Data {
         }
     }
 
-    fn from_line(&self, text: &str) -> Result<Option<Release>, CallError> {
+    fn read_line(&self, text: &str) -> Result<Option<Release>, CallError> {
         let line = text.trim_start().split(['\n', '\r']).next().unwrap_or_default().trim();
         let by_line = self.line_rules.iter().filter(|rule| rule.when.iter().all(|(key, _)| *key == "line"));
         let told = Told { distro: self.id, others: true, version: None };
@@ -92,7 +92,7 @@ impl Data {
                 continue;
             }
             if let Some(parts) = self.line_parts(name, rest.trim_start()) {
-                return self.from_parts(line, &parts);
+                return self.read_parts(line, &parts);
             }
         }
         Ok(None)
@@ -117,7 +117,7 @@ impl Data {
         ours.then(|| LineParts { name, version, codename: codename.map(str::trim) })
     }
 
-    fn from_parts(&self, line: &str, parts: &LineParts<'_>) -> Result<Option<Release>, CallError> {
+    fn read_parts(&self, line: &str, parts: &LineParts<'_>) -> Result<Option<Release>, CallError> {
         let told =
             Told { distro: self.id, others: true, version: Some(parts.version).filter(|version| !version.is_empty()) };
         let value = |key: &str| match key {
@@ -141,7 +141,7 @@ impl Data {
     }
 
     /// A text that is nothing but a version or a code name.
-    fn from_version(&self, text: &str) -> Option<Release> {
+    fn read_version(&self, text: &str) -> Option<Release> {
         let told = Told { distro: self.id, others: true, version: Some(text) };
         if let Some((release, minor)) = self.by_version(&told, text) {
             return Some(release.record(minor));

@@ -1,11 +1,6 @@
 //! Golden fixtures: questions and the answers that the author wants for them (`docs/fixtures.md`).
 
-use alloc::{
-    borrow::ToOwned,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 use std::{fs, path::Path};
 
 use serde_json::Value;
@@ -170,7 +165,7 @@ pub fn matches(wanted: &Value, got: &Value, whole: bool) -> bool {
             let mut rest = got.iter();
             wanted.iter().all(|wanted| rest.any(|got| matches(wanted, got, false)))
         }
-        (wanted, got) => wanted.to_string() == got.to_string(),
+        (wanted, got) => wanted == got,
     }
 }
 
