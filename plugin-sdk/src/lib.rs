@@ -1,6 +1,7 @@
 //! Everything that a distribution plugin for Retrace needs, and nothing else.
 //!
-//! A plugin is a type that implements [`Distribution`] and one line of [`export_plugin!`]:
+//! Most distributions need no code: [`declarative!`] makes a plugin of a TOML file, checked at compile time. Otherwise a
+//! plugin is a type that implements [`Distribution`] and one line of [`export_plugin!`]:
 //!
 //! ```
 //! # #![allow(dead_code)]
@@ -45,7 +46,9 @@
 //! ```
 //!
 //! The crate of a plugin is a `cdylib` (and an `rlib`, for its tests) with `#![cfg_attr(target_family = "wasm", no_std)]`,
-//! built for `wasm32-wasip2`. Natively it is an ordinary Rust crate: `cargo test` calls the trait.
+//! built for `wasm32-wasip2`. Natively it is an ordinary Rust crate: `cargo test` calls the trait, and the feature
+//! `testing` brings golden fixtures and a corpus of real texts. With the feature `std` a plugin may use `std`: then its
+//! target is `wasm32-unknown-unknown`, whose `std` imports nothing.
 //!
 //! Promises: a plugin written with this crate imports nothing but the contract's `logging`, needs no `unsafe`, and a
 //! panic reaches the host's log with its text and place. The contract itself, with grammar and limits of every value,

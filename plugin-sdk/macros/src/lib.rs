@@ -1,7 +1,7 @@
 //! The macro `declarative!` of `retrace-plugin-sdk`, which re-exports it: use it from there.
 //!
-//! [`schema`] is the form of the file, [`check`] turns it into a [`model`] that keeps every rule of the contract that can
-//! be known before a call, [`emit`] writes the model down as constants, [`input`] takes the macro's arguments apart.
+//! `schema` is the form of the file, `check` turns it into a `model` that keeps every rule of the contract that can
+//! be known before a call, `emit` writes the model down as constants, `input` takes the macro's arguments apart.
 //! Promises: a file that the macro accepts makes a plugin whose answers the host accepts; an error names the file, the
 //! key and what is wrong; nothing but that file is read.
 //! Not here: what answers a call (`retrace_plugin_sdk::declared`).
