@@ -10,8 +10,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retrace-process", &[]),
     ("retrace-coredump", &["retrace-types"]),
     ("retrace-package", &["retrace-types"]),
-    // retrace-package: the keyring that verifies the signatures of plugins before they are installed.
-    ("retrace-plugin-host", &["retrace-package", "retrace-types"]),
+    // retrace-package: the keyring that verifies the signatures of plugins before they are installed. retrace-process:
+    // components are compiled in a child process with limits.
+    ("retrace-plugin-host", &["retrace-package", "retrace-process", "retrace-types"]),
     // Builds run compilers.
     ("retrace-plugin-kit", &["retrace-process", "retrace-types"]),
     ("retrace-store", &["retrace-types"]),

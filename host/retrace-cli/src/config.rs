@@ -9,6 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use retrace_plugin_host::Limits as PluginLimits;
+use retrace_types::DistroId;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -47,6 +49,10 @@ pub(crate) struct PluginsConfig {
     /// OpenPGP keys that may sign plugins: `*.asc`, `*.gpg`, `*.pgp`. Apart from `keys_dir`: who may sign packages must not
     /// thereby sign code.
     pub(crate) trust_dir: PathBuf,
+    /// Which plugin is believed when several claim a release with the same confidence: the first one listed.
+    pub(crate) priority: Vec<DistroId>,
+    /// What a plugin may cost; `retrace plugin limits` explains each.
+    pub(crate) limits: PluginLimits,
 }
 
 /// `[mirror]`
@@ -127,7 +133,11 @@ impl Default for Config {
 
 impl Default for PluginsConfig {
     fn default() -> Self {
-        Self { trust_dir: config_dir().join("trust/plugins") }
+        Self {
+            trust_dir: config_dir().join("trust/plugins"),
+            priority: Vec::new(),
+            limits: PluginLimits::default(),
+        }
     }
 }
 
@@ -201,19 +211,21 @@ impl Config {
             let Some(key) = known.iter().find(|key| variable_of(key) == *name) else {
                 bail!("the environment variable {name} belongs to no key; `retrace config show` lists the keys");
             };
-            set(&mut table, key, parse_value(value))?;
+            set(&mut table, key, parse_value(value)).with_context(|| format!("cannot apply {name}"))?;
         }
         Value::Table(table).try_into().context("see `retrace config show` for the keys and their defaults")
     }
 
     /// Every key, with dots: `server.listen`.
     fn keys() -> Result<Vec<String>> {
-        let table = Table::try_from(Self::default())?;
         let mut keys = Vec::new();
-        for (name, value) in table {
-            match value {
-                Value::Table(section) => keys.extend(section.keys().map(|key| format!("{name}.{key}"))),
-                _ => keys.push(name),
+        let mut todo = vec![(String::new(), Table::try_from(Self::default())?)];
+        while let Some((prefix, table)) = todo.pop() {
+            for (name, value) in table {
+                match value {
+                    Value::Table(section) => todo.push((format!("{prefix}{name}."), section)),
+                    _ => keys.push(format!("{prefix}{name}")),
+                }
             }
         }
         Ok(keys)
@@ -273,7 +285,7 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
         Some((section, key)) => {
             let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(section_table) = entry else { bail!("`{section}` must be a section: [{section}]") };
-            section_table.insert(key.to_owned(), value);
+            set(section_table, key, value)?;
         }
     }
     Ok(())
@@ -354,6 +366,16 @@ mod tests {
         assert_eq!(config.state_dir, Path::new("/env"));
         assert_eq!(config.server.max_parallel_tasks, 7);
         assert_eq!(config.mirror.operator_keys, [PathBuf::from("/k.asc")]);
+    }
+
+    #[test]
+    fn limits_of_plugins_can_be_set_in_file_and_environment() {
+        let text = "[plugins]\npriority = ['rocky', 'almalinux']\n[plugins.limits]\ndeadline_ms = 250";
+        let config = parse(text, &[("RETRACE_PLUGINS_LIMITS_FILE_BYTES", "1000")]).unwrap();
+        assert_eq!(config.plugins.limits.deadline, std::time::Duration::from_millis(250));
+        assert_eq!(config.plugins.limits.file_bytes, 1000);
+        assert_eq!(config.plugins.priority.len(), 2);
+        assert!(parse("[plugins.limits]\ndeadline = 5", &[]).is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Args, Command},
+    commands::plugin::PluginCommand,
     config::Config,
 };
 
@@ -43,6 +44,7 @@ fn run(args: Args) -> Result<ExitCode> {
     match &args.command {
         Command::Completions { shell } => return commands::docs::completions(*shell),
         Command::Man { dir } => return commands::docs::man(dir),
+        Command::Plugin(PluginCommand::Compile(arguments)) => return commands::plugin::compile::run(arguments),
         _ => {}
     }
     let config = match Config::load(args.config.as_deref()) {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use retrace_chroot::{FileCache, SandboxLimits};
 use retrace_mirror::{Mirror, MirrorOptions};
 use retrace_plugin_host::{
-    HostOptions, Limits, PluginError, PluginHost, PluginInfo,
+    Compiler, Fault, HostOptions, POLL, PluginHost, PluginInfo, Registry, Watcher,
     library::{Bundled, InstallOptions, Library, LibraryError, Trust},
 };
 use retrace_store::Store;
@@ -22,13 +22,22 @@ pub(crate) async fn store(config: &Config) -> Result<Store> {
     Store::open(dir).await.with_context(|| format!("cannot open the store in {}", dir.display()))
 }
 
-/// Loads the plugins; a broken one is told and left out.
-pub(crate) fn plugins(config: &Config) -> Result<PluginHost> {
-    let host = bundled_host(config)?;
-    for failure in host.failures() {
-        tracing::warn!("{failure}");
+/// The plugins, all of them ready; a broken one is told and left out.
+pub(crate) fn plugins(config: &Config) -> Result<Arc<Registry>> {
+    Ok(plugin_host(config)?.registry())
+}
+
+/// Loads the plugins, compiling what must be compiled; a broken one is told and left out.
+pub(crate) fn plugin_host(config: &Config) -> Result<PluginHost> {
+    let host = quiet_host(plugin_options(config))?;
+    for fault in host.registry().faults() {
+        tracing::warn!("{:#}", anyhow::Error::new(Arc::clone(&fault.error)));
     }
     Ok(host)
+}
+
+fn quiet_host(options: HostOptions) -> Result<PluginHost> {
+    PluginHost::load(&options).with_context(|| format!("cannot load the plugins in {}", options.plugin_dir.display()))
 }
 
 /// What became of each plugin, for commands that tell it.
@@ -48,19 +57,18 @@ pub(crate) struct LoadFault {
 }
 
 pub(crate) fn load(config: &Config) -> Result<Loaded> {
-    let host = bundled_host(config)?;
-    let fault = |error: &PluginError| LoadFault { path: PathBuf::new(), reason: error.to_string() };
-    let (serving, faults) = (host.plugins().cloned().collect(), host.failures().iter().map(fault).collect());
-    Ok(Loaded { serving, faults, replaced: Vec::new() })
-}
-
-fn bundled_host(config: &Config) -> Result<PluginHost> {
-    let options = HostOptions {
-        plugin_dir: config.plugin_dir.clone(),
-        cache_dir: config.cache_dir.join("plugins"),
-        ..HostOptions::default()
+    let registry = quiet_host(plugin_options(config))?.registry();
+    let fault = |fault: &Fault| LoadFault {
+        path: fault.path.clone(),
+        reason: format!("{:#}", anyhow::Error::new(Arc::clone(&fault.error))),
     };
-    PluginHost::load(&options).with_context(|| format!("cannot load the plugins in {}", config.plugin_dir.display()))
+    // What the library refuses by itself, the library tells.
+    let is_file = |fault: &&Fault| fault.path.extension().is_some_and(|extension| extension == "wasm");
+    Ok(Loaded {
+        serving: registry.plugins().map(|plugin| plugin.info().clone()).collect(),
+        faults: registry.faults().iter().filter(is_file).map(fault).collect(),
+        replaced: registry.replaced().iter().map(|info| info.id.clone()).collect(),
+    })
 }
 
 /// The plugins that the operator installed.
@@ -82,8 +90,10 @@ pub(crate) fn bundled(config: &Config) -> Result<Vec<Bundled>> {
     if !config.plugin_dir.is_dir() {
         return Ok(Vec::new());
     }
-    let host = bundled_host(config)?;
-    Ok(host.plugins().map(|plugin| Bundled { id: plugin.id.clone(), aliases: plugin.aliases.clone() }).collect())
+    let options = HostOptions { library_dir: None, ..plugin_options(config) };
+    let registry = quiet_host(options)?.registry();
+    let infos = registry.plugins().map(|plugin| plugin.info());
+    Ok(infos.map(|info| Bundled { id: info.id.clone(), aliases: info.aliases.clone() }).collect())
 }
 
 /// How the commands install: nothing that is not signed, nothing over another, into the workers' cache.
@@ -97,7 +107,25 @@ pub(crate) fn install_options<'a>(config: &Config, trust: &'a Trust, bundled: &'
         bundled,
         cache_dir: config.cache_dir.join("plugins"),
         keys_dir: config.keys_dir.is_dir().then(|| config.keys_dir.clone()),
-        limits: Limits::default(),
+        compiler: compiler(),
+        limits: config.plugins.limits.clone(),
+    }
+}
+
+/// This program compiles plugins, in a child.
+fn compiler() -> Compiler {
+    Compiler::Child { program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("retrace")) }
+}
+
+/// Where plugins are and what they may cost, as configured.
+pub(crate) fn plugin_options(config: &Config) -> HostOptions {
+    HostOptions {
+        plugin_dir: config.plugin_dir.clone(),
+        library_dir: Some(config.state_dir.join("plugins")),
+        cache_dir: config.cache_dir.join("plugins"),
+        compiler: compiler(),
+        limits: config.plugins.limits.clone(),
+        priority: config.plugins.priority.clone(),
     }
 }
 
@@ -116,11 +144,33 @@ pub(crate) fn mirror_options(config: &Config) -> MirrorOptions {
     }
 }
 
+/// For one analysis: waits until every plugin is compiled.
 pub(crate) async fn analyzer(config: &Config) -> Result<Analyzer> {
+    let host_config = config.clone();
+    let plugins = tokio::task::spawn_blocking(move || plugin_host(&host_config)).await??;
+    analyzer_with(config, Arc::new(plugins)).await
+}
+
+/// For a worker: ready with the plugins that are compiled already. The watcher compiles the others and loads what changes;
+/// keep it as long as the analyzer.
+pub(crate) async fn serving_analyzer(config: &Config) -> Result<(Analyzer, Watcher)> {
+    let options = plugin_options(config);
+    let open = move || -> Result<_> {
+        let plugins = Arc::new(PluginHost::open(&options)?);
+        let warming = plugins.registry().warming().len();
+        if warming > 0 {
+            tracing::info!("Warming: {warming} plugins are compiled meanwhile; the others serve");
+        }
+        let watcher = Watcher::start(Arc::clone(&plugins), POLL)?;
+        Ok((plugins, watcher))
+    };
+    let (plugins, watcher) = tokio::task::spawn_blocking(open).await?.context("cannot load the plugins")?;
+    Ok((analyzer_with(config, plugins).await?, watcher))
+}
+
+async fn analyzer_with(config: &Config, plugins: Arc<PluginHost>) -> Result<Analyzer> {
     let store = store(config).await?;
     let mirror = mirror(config, store.clone())?;
-    let host_config = config.clone();
-    let plugins = tokio::task::spawn_blocking(move || plugins(&host_config)).await??;
     let cache = FileCache::new(&config.cache_dir.join("files")).context("cannot open the cache of unpacked files")?;
     let options = AnalyzerOptions {
         work_dir: config.cache_dir.join("work"),
@@ -132,5 +182,5 @@ pub(crate) async fn analyzer(config: &Config) -> Result<Analyzer> {
         },
         max_core_bytes: config.limits.core_size_mib.saturating_mul(MIB),
     };
-    Ok(Analyzer::new(store, mirror, Arc::new(plugins), cache, options))
+    Ok(Analyzer::new(store, mirror, plugins, cache, options))
 }

@@ -24,9 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = HostOptions { plugin_dir, cache_dir, ..HostOptions::default() };
     let compiled = Instant::now();
-    let host = PluginHost::load(&options)?;
-    if let Some(failure) = host.failures().first() {
-        return Err(failure.to_string().into());
+    let host = PluginHost::load(&options)?.registry();
+    if let Some(fault) = host.faults().first() {
+        return Err(fault.error.to_string().into());
     }
     println!(
         "loaded {} plugins the first time in {:.0} ms",
@@ -36,19 +36,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut loads = Vec::new();
     for _ in 0..LOADS {
-        let host = PluginHost::load(&options)?;
-        if host.plugins().any(|plugin| !plugin.from_cache) {
+        let host = PluginHost::load(&options)?.registry();
+        if host.plugins().any(|plugin| !plugin.info().from_cache) {
             return Err("a plugin was compiled again: the cache does not work".into());
         }
-        loads.extend(host.plugins().map(|plugin| plugin.load_time));
+        loads.extend(host.plugins().map(|plugin| plugin.info().load_time));
     }
     report("plugin-load-from-cache", &mut loads, 1e3, "ms", 5.0);
 
     let source = ReleaseSource::OsRelease(DEBIAN.to_owned());
-    let release = host.pick_release(&source)?;
+    let release = host.select_by_text(&source).decision?.release;
     let plugins = host.plugins().count();
     // Every plugin is asked: a fresh instance for each.
-    let mut asked = time(|| host.pick_release(&source).is_ok());
+    let mut asked = time(|| host.select_by_text(&source).decision.is_ok());
     for duration in &mut asked {
         *duration /= u32::try_from(plugins)?;
     }

@@ -1,4 +1,5 @@
-use retrace_types::{Architecture, Confidence, DistroId, PackageFormat, PackageId, PackageKind, Release};
+use retrace_types::{Architecture, Confidence, DistroId, PackageFormat, PackageId, PackageKind, Release, Sha256};
+use serde::{Serialize, Serializer};
 
 use crate::{CallError, PluginFailure};
 
@@ -51,30 +52,47 @@ pub struct NamedPackage {
     pub kind: PackageKind,
 }
 
+/// What the debugger of kernel dumps needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFiles {
+    /// Packages that together hold vmlinux and its debug information.
+    pub debug_packages: Vec<NamedPackage>,
+    /// Absolute path of vmlinux with debug information, inside the packages.
+    pub vmlinux: String,
+}
+
 /// What one plugin said when all were asked for a release.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {
     /// The plugin.
     pub plugin: DistroId,
+    /// Its version.
+    pub version: String,
+    /// Its digest.
+    pub sha256: Sha256,
     /// Its word.
+    #[serde(flatten)]
     pub outcome: Outcome,
 }
 
 /// A plugin's word on a release.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", content = "answer", rename_all = "kebab-case")]
 pub enum Outcome {
     /// Not this distribution.
     None,
     /// This release.
     Claim(Claim),
     /// This distribution, but no answer can be given.
-    Refused(CallError),
+    Refused(#[serde(serialize_with = "text")] CallError),
     /// The plugin broke.
-    Failed(Box<PluginFailure>),
+    Failed(#[serde(serialize_with = "text")] Box<PluginFailure>),
+    /// The plugin broke too often and was not asked; why, and for how long.
+    Degraded(String),
 }
 
 /// A plugin's claim that a release is its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claim {
     /// The release.
     pub release: Release,
@@ -82,4 +100,8 @@ pub struct Claim {
     pub confidence: Confidence,
     /// One line for the operator.
     pub reason: String,
+}
+
+fn text<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

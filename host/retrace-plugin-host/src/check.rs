@@ -1,5 +1,6 @@
 //! What can be known of a file before any of it is compiled or run.
 
+use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::Limits;
@@ -42,63 +43,164 @@ pub enum NotAPlugin {
         "it does not export retrace:distro/distribution@1: implement the trait Distribution and call export_plugin!"
     )]
     NoExport,
+    /// It needs a feature of WebAssembly that is switched off.
+    #[error("it needs the WebAssembly feature {feature}, which plugins do not get: build it without")]
+    Feature {
+        /// Name of the feature: `memory64`.
+        feature: &'static str,
+    },
+    /// A function of the contract is missing or of another type.
+    #[error(
+        "its {function} (interface {interface}) is not that of the contract{place}: want {want}, found {found}; the \
+         contract has had it so since {host}, the plugin says it was built for {plugin}: build it against \
+         `retrace plugin wit`"
+    )]
+    WrongType {
+        /// `distribution`.
+        interface: String,
+        /// `repositories`.
+        function: String,
+        /// Where in its type, with a comma and a space before it; may be empty.
+        place: String,
+        /// What the contract has there.
+        want: String,
+        /// What the component has there.
+        found: String,
+        /// Version of the host's contract.
+        host: String,
+        /// Version of the contract that the component's export names.
+        plugin: String,
+    },
 }
 
-/// Checks format, sizes, counts, imports and exports in one pass, which takes time in proportion to the size. Whether the
-/// code is valid is left to the compiler: what comes from the cache was valid when it was compiled.
-pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), NotAPlugin> {
-    let invalid = |error: wasmparser::BinaryReaderError| NotAPlugin::Invalid(error.to_string());
-    let (mut depth, mut functions, mut modules) = (0_u32, 0_u32, 0_u32);
-    let mut answers = false;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(invalid)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(NotAPlugin::CoreModule),
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
-                depth = depth.saturating_add(1);
-                modules = modules.saturating_add(1);
-                at_most(modules, limits.modules, "modules and components")?;
-            }
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CodeSectionEntry(body) => {
-                functions = functions.saturating_add(1);
-                at_most(functions, limits.functions, "functions")?;
-                let range = body.range();
-                let size = u64::try_from(range.end.saturating_sub(range.start)).unwrap_or(u64::MAX);
-                at_most(size, limits.function_bytes, "bytes of code in one function")?;
-                let mut locals = 0_u32;
-                for group in body.get_locals_reader().map_err(invalid)? {
-                    locals = locals.saturating_add(group.map_err(invalid)?.0);
+/// What one pass over a file finds, in time in proportion to its size; nothing is validated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+    pub(crate) counts: Counts,
+    /// Content of the custom section [`METADATA_SECTION`], where there is one of a sensible size.
+    pub(crate) metadata: Option<Vec<u8>>,
+}
+
+/// How much of everything a component holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Functions with a body.
+    pub functions: u32,
+    /// Code bytes of the largest function.
+    pub largest_function_bytes: u64,
+    /// Local variables of the function with the most, without its parameters.
+    pub most_locals: u32,
+    /// Core modules and components inside the component.
+    pub modules: u32,
+}
+
+/// Name of the custom section in which the SDK leaves versions.
+pub(crate) const METADATA_SECTION: &str = "retrace:plugin";
+
+/// Most bytes of it that are read.
+const MAX_METADATA_BYTES: usize = 16 << 10;
+
+/// Most imports and exports that are listed.
+const MAX_NAMES: usize = 1_000;
+
+impl Survey {
+    /// # Errors
+    /// [`NotAPlugin::Invalid`] or [`NotAPlugin::CoreModule`].
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self, NotAPlugin> {
+        let invalid = |error: wasmparser::BinaryReaderError| NotAPlugin::Invalid(error.to_string());
+        let mut found = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(invalid)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(NotAPlugin::CoreModule);
                 }
-                at_most(locals, limits.locals, "local variables in one function")?;
-            }
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    let name = import.map_err(invalid)?.name.name;
-                    if !["logging", "types"].iter().any(|interface| is_interface(name, interface)) {
-                        return Err(forbidden(name));
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                    depth = depth.saturating_add(1);
+                    found.counts.modules = found.counts.modules.saturating_add(1);
+                }
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::CodeSectionEntry(body) => {
+                    let counts = &mut found.counts;
+                    counts.functions = counts.functions.saturating_add(1);
+                    let range = body.range();
+                    let size = u64::try_from(range.end.saturating_sub(range.start)).unwrap_or(u64::MAX);
+                    counts.largest_function_bytes = counts.largest_function_bytes.max(size);
+                    let mut locals = 0_u32;
+                    for group in body.get_locals_reader().map_err(invalid)? {
+                        locals = locals.saturating_add(group.map_err(invalid)?.0);
+                    }
+                    counts.most_locals = counts.most_locals.max(locals);
+                }
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        push(&mut found.imports, import.map_err(invalid)?.name.name);
                     }
                 }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    answers |= is_interface(export.map_err(invalid)?.name.name, "distribution");
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        push(&mut found.exports, export.map_err(invalid)?.name.name);
+                    }
                 }
+                // A compiler leaves it in the core module, a tool may lift it out of there.
+                Payload::CustomSection(section)
+                    if section.name() == METADATA_SECTION && section.data().len() <= MAX_METADATA_BYTES =>
+                {
+                    found.metadata.get_or_insert_with(|| section.data().to_vec());
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(found)
     }
-    if answers { Ok(()) } else { Err(NotAPlugin::NoExport) }
+
+    /// Which rules about sizes, counts and names it breaks.
+    pub(crate) fn violations(&self, limits: &Limits) -> Vec<NotAPlugin> {
+        let counts = &self.counts;
+        let too_many = [
+            at_most(counts.modules, limits.modules, "modules and components"),
+            at_most(counts.functions, limits.functions, "functions"),
+            at_most(counts.largest_function_bytes, limits.function_bytes, "bytes of code in one function"),
+            at_most(counts.most_locals, limits.locals, "local variables in one function"),
+        ];
+        let is_allowed = |name: &str| ["logging", "types"].iter().any(|interface| is_interface(name, interface));
+        let foreign = self.imports.iter().find(|name| !is_allowed(name)).map(|name| forbidden(name));
+        let answers = self.exports.iter().any(|name| is_interface(name, "distribution"));
+        let silent = (!answers).then_some(NotAPlugin::NoExport);
+        too_many.into_iter().flatten().chain(foreign).chain(silent).collect()
+    }
 }
 
-fn at_most(found: impl Into<u64>, limit: impl Into<u64>, what: &str) -> Result<(), NotAPlugin> {
+/// Checks format, sizes, counts and names. Whether the code is valid and the types are right is left to
+/// [`inspect`](crate::inspect): what comes from the cache was both when it was compiled.
+pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), NotAPlugin> {
+    match Survey::of(bytes)?.violations(limits).into_iter().next() {
+        Some(violation) => Err(violation),
+        None => Ok(()),
+    }
+}
+
+fn push(names: &mut Vec<String>, name: &str) {
+    if names.len() < MAX_NAMES {
+        names.push(name.to_owned());
+    }
+}
+
+fn at_most(found: impl Into<u64>, limit: impl Into<u64>, what: &str) -> Option<NotAPlugin> {
     let (found, limit) = (found.into(), limit.into());
-    if found > limit { Err(NotAPlugin::TooComplex { what: format!("{found} {what}"), limit }) } else { Ok(()) }
+    (found > limit).then(|| NotAPlugin::TooComplex { what: format!("{found} {what}"), limit })
 }
 
 /// `retrace:distro/<interface>@1.x.y`.
 fn is_interface(name: &str, interface: &str) -> bool {
-    let version = name.strip_prefix("retrace:distro/").and_then(|name| name.strip_prefix(interface));
-    version.is_some_and(|version| version.starts_with("@1."))
+    interface_version(name, interface).is_some_and(|version| version.starts_with("1."))
+}
+
+/// `1.2.3` of `retrace:distro/<interface>@1.2.3`.
+pub(crate) fn interface_version<'a>(name: &'a str, interface: &str) -> Option<&'a str> {
+    name.strip_prefix("retrace:distro/")?.strip_prefix(interface)?.strip_prefix('@')
 }
 
 fn forbidden(name: &str) -> NotAPlugin {

@@ -7,18 +7,20 @@ use retrace_types::{
     Architecture, Confidence, DistroId, PackageFormat, PackageId, PackageKind, Release, ReleaseId, VersionId,
 };
 
-pub(crate) use repository::{Context, debugger, repositories};
-pub(crate) use rules::Owner;
+pub(crate) use repository::{Context, MAX_URL_BYTES, debugger, repositories};
+pub(crate) use rules::{MAX_LIST, MAX_TEXT_BYTES, Owner};
 use rules::{annotations, architecture, at, invalid, list, one_word, title, unique};
 
 use crate::{
-    CallError, Claim, FailureKind, NamedPackage, PackageRef, ReleaseEntry, ReleaseSource,
-    bindings::{exports::retrace::distro::distribution as wit, retrace::distro::types},
+    CallError, Claim, FailureKind, KernelFiles, NamedPackage, PackageRef, ReleaseEntry, ReleaseSource,
+    bindings::{
+        exports::retrace::distro::distribution as wit, kernel::exports::retrace::distro::kernel, retrace::distro::types,
+    },
     state::one_line,
 };
 
 /// Most bytes of an input text; the rest is cut off before the guest sees it.
-const MAX_SOURCE_BYTES: usize = 64 << 10;
+pub(crate) const MAX_SOURCE_BYTES: usize = 64 << 10;
 /// Most bytes of a package name as input.
 const MAX_NAME_BYTES: usize = 4 << 10;
 /// Most bytes of a text in an error.
@@ -56,7 +58,7 @@ pub(crate) fn description(answer: wit::Description) -> Result<Description, Failu
 
 pub(crate) fn releases(answer: Vec<wit::ReleaseEntry>, owner: &Owner<'_>) -> Result<Vec<ReleaseEntry>, FailureKind> {
     let mut entries = Vec::new();
-    for (i, entry) in list("releases", answer, 4096)?.into_iter().enumerate() {
+    for (i, entry) in list("releases", answer, MAX_LIST)?.into_iter().enumerate() {
         let path = at("releases", i);
         let architectures = list(&format!("{path}.architectures"), entry.architectures, 64)?;
         if architectures.is_empty() {
@@ -112,7 +114,7 @@ pub(crate) fn guess(answer: wit::ReleaseGuess, owner: &Owner<'_>) -> Result<Clai
 }
 
 pub(crate) fn packages(path: &str, answer: Vec<types::PackageId>) -> Result<Vec<NamedPackage>, FailureKind> {
-    let answer = list(path, answer, 4096)?;
+    let answer = list(path, answer, MAX_LIST)?;
     answer.into_iter().enumerate().map(|(i, id)| package(&at(path, i), id)).collect()
 }
 
@@ -149,6 +151,23 @@ fn package(path: &str, answer: types::PackageId) -> Result<NamedPackage, Failure
 
 pub(crate) fn file_name(answer: String) -> Result<String, FailureKind> {
     one_word("file-name", answer, 512)
+}
+
+pub(crate) fn kernel_files(answer: kernel::KernelFiles) -> Result<KernelFiles, FailureKind> {
+    Ok(KernelFiles {
+        debug_packages: packages("kernel.debug-packages", answer.debug_packages)?,
+        vmlinux: repository::absolute_path("kernel.vmlinux", answer.vmlinux)?,
+    })
+}
+
+pub(crate) fn extra_packages(answer: Vec<String>) -> Result<Vec<String>, FailureKind> {
+    let names = list("extra-packages", answer, MAX_LIST)?;
+    names.into_iter().enumerate().map(|(i, name)| one_word(&at("extra-packages", i), name, 256)).collect()
+}
+
+/// A name as input, no longer than the contract allows.
+pub(crate) fn cut_name(name: &str) -> String {
+    cut(name, MAX_NAME_BYTES)
 }
 
 /// Never fails: the text of an error is for people and holds for nothing, so it is made harmless instead.

@@ -8,14 +8,14 @@ use std::{
 
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::{engine::TICK, state::CallState};
+use crate::engine::TICK;
 
 /// How much longer than its deadline a call may take on the clock on the wall.
 const WALL_FACTOR: u32 = 20;
 
 /// Starts the time of a call anew. The guest is interrupted when it has used `limit` of processor time, to within one tick;
 /// where the system does not tell the processor time, after `limit` on the clock.
-pub(crate) fn start(store: &mut Store<CallState>, limit: Duration) {
+pub(crate) fn start<T: 'static>(store: &mut Store<T>, limit: Duration) {
     let mut watch = Watch { limit, started: Instant::now(), at_first_tick: None };
     store.epoch_deadline_callback(move |_| Ok(watch.tick(watch.started.elapsed(), processor_time())));
     // Most calls are over before the first tick, and cost nothing here.

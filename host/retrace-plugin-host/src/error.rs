@@ -2,7 +2,11 @@ use std::{error::Error, fmt, path::PathBuf};
 
 use retrace_types::{DistroId, ReleaseId, Sha256};
 
-use crate::check::NotAPlugin;
+use crate::{
+    CompileError,
+    check::NotAPlugin,
+    library::{LibraryError, Refusal},
+};
 
 /// Why there is no answer. One variant per thing that somebody can react to.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,41 @@ pub enum PluginError {
         #[source]
         source: NotAPlugin,
     },
+    /// A component cannot be compiled within its limits.
+    #[error("{} cannot be compiled", path.display())]
+    Compile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CompileError,
+    },
+    /// The folder of installed plugins cannot be read.
+    #[error("cannot read the installed plugins")]
+    Library {
+        /// Why.
+        #[source]
+        source: Box<LibraryError>,
+    },
+    /// An installed plugin must not be loaded.
+    #[error("the installed plugin {id} is not loaded: install it again or roll it back")]
+    Installed {
+        /// Its id.
+        id: DistroId,
+        /// Why.
+        #[source]
+        source: Refusal,
+    },
+    /// A plugin describes itself otherwise than when it was installed.
+    #[error("{} was installed as {installed} and says now that it is {found}: install it again", path.display())]
+    OtherId {
+        /// Id that it was installed under.
+        installed: DistroId,
+        /// Id that it gives.
+        found: DistroId,
+        /// Its file.
+        path: PathBuf,
+    },
     /// Two plugins serve one distribution; the one that was read first is kept.
     #[error("{} serves {id} as {} does: remove one of them", second.display(), first.display())]
     Duplicate {
@@ -102,6 +141,19 @@ pub enum PluginError {
         /// Its reason.
         error: CallError,
     },
+    /// The plugin failed too often and is not asked for a while.
+    #[error(
+        "the plugin for {plugin} failed {failures} times in short order and is not asked for {seconds} s: update it or roll \
+         it back"
+    )]
+    Degraded {
+        /// The plugin.
+        plugin: DistroId,
+        /// So many failures.
+        failures: u32,
+        /// Seconds until it is asked again.
+        seconds: u64,
+    },
     /// The plugin broke.
     #[error(transparent)]
     Failure(#[from] Box<PluginFailure>),
@@ -132,10 +184,29 @@ pub struct PluginFailure {
     pub plugin: String,
     /// Digest of its file.
     pub sha256: Sha256,
-    /// Function of the contract.
+    /// Its file.
+    pub path: PathBuf,
+    /// Function of the contract; `load` before there was a call.
     pub function: &'static str,
     /// What happened.
     pub kind: FailureKind,
+    /// The input of the call, as JSON, where it could be kept.
+    pub input: Option<PathBuf>,
+}
+
+impl PluginFailure {
+    /// The command that repeats the call.
+    #[must_use]
+    pub fn reproduce(&self) -> String {
+        let path = self.path.display();
+        match (&self.input, self.function) {
+            (_, "load") => format!("to repeat: retrace plugin inspect {path}"),
+            (Some(input), function) => {
+                format!("to repeat: retrace plugin call {path} {function} --json @{}", input.display())
+            }
+            (None, function) => format!("to repeat: retrace plugin call {path} {function}"),
+        }
+    }
 }
 
 /// How a plugin failed.
@@ -202,6 +273,9 @@ pub enum ReleaseError {
     /// No plugin claims it, and one that might have, broke.
     #[error("no plugin recognises the release, and {0}")]
     Failed(Box<PluginFailure>),
+    /// No plugin claims it, and one that might have, was not asked.
+    #[error("no plugin recognises the release, and {0}")]
+    Degraded(String),
 }
 
 fn list(releases: &[ReleaseId]) -> String {

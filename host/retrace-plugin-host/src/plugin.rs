@@ -1,27 +1,24 @@
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use retrace_types::{DistroId, PackageFormat, Sha256};
-use sha2::Digest as _;
-use wasmtime::{
-    Store, Trap,
-    component::{Component, HasSelf, Linker},
-};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
-    FailureKind, Limits, NotAPlugin, PluginError, PluginFailure,
-    bindings::{self, exports::retrace::distro::distribution::Guest},
-    check, convert, deadline,
+    FailureKind, Function, Guest, Limits, PluginError, PluginFailure, Session,
+    breaker::Breaker,
+    convert::{self, Owner},
     engine::PluginEngine,
-    state::{CallState, OverLimit, one_line},
+    failures::FailureInputs,
+    guest::Instances,
 };
-
-/// Most bytes of a text that the engine or a guest supplies for an error message.
-const MAX_REASON_BYTES: usize = 1 << 10;
 
 /// What is known of a loaded plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,59 +37,86 @@ pub struct PluginInfo {
     pub sha256: Sha256,
     /// Its file.
     pub path: PathBuf,
+    /// How it got here.
+    pub origin: Origin,
     /// Size of its file.
     pub size_bytes: u64,
-    /// Whether its machine code came from the cache folder; otherwise it was compiled.
+    /// Whether its machine code was in the cache folder; otherwise it was compiled for this load.
     pub from_cache: bool,
     /// Time from opening the file to the checked answer of `describe`.
     pub load_time: Duration,
 }
 
-/// A plugin that is ready for calls.
-pub(crate) struct Plugin {
-    pub(crate) info: PluginInfo,
-    guest: Loaded,
+/// How a plugin got here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "origin", rename_all = "kebab-case")]
+pub enum Origin {
+    /// It lies in the folder of plugins that come with Retrace, and is trusted like the program.
+    #[default]
+    Bundled,
+    /// The operator installed it.
+    Installed {
+        /// Without a signature that was checked.
+        unsigned: bool,
+        /// By `retrace plugin dev`.
+        development: bool,
+    },
 }
 
-/// A compiled and linked component. Each call gets an instance of its own.
-struct Loaded {
-    pre: bindings::PluginPre<CallState>,
-    limits: Limits,
-    sha256: Sha256,
+/// A plugin that is ready for calls. Can be asked from many threads at once.
+pub struct Plugin {
+    info: PluginInfo,
+    guest: Arc<Guest>,
+    breaker: Mutex<Breaker>,
+    calls: AtomicU64,
+    failures: AtomicU64,
+    inputs: Option<FailureInputs>,
+}
+
+/// What a plugin did since it was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PluginCounts {
+    /// Calls, failed ones included.
+    pub calls: u64,
+    /// Calls that failed by a defect of the plugin.
+    pub failures: u64,
+    /// How often it was degraded.
+    pub trips: u64,
+    /// For how long it is still left alone; none if it is asked.
+    pub degraded_for: Option<Duration>,
 }
 
 impl Plugin {
-    pub(crate) fn load(
-        engine: &PluginEngine,
-        linker: &Linker<CallState>,
+    /// Loads one plugin by itself and asks it to describe itself. See [`Guest::load`] for what must have happened before.
+    ///
+    /// `path` is where the bytes come from: for messages and for [`PluginInfo`].
+    ///
+    /// # Errors
+    /// [`PluginFailure`] in `load` or in `describe`.
+    pub fn load(
+        engine: &Arc<PluginEngine>,
+        bytes: &[u8],
         path: &Path,
         limits: &Limits,
-    ) -> Result<Self, PluginError> {
-        let started = Instant::now();
-        let not_a_plugin = |source| PluginError::NotAPlugin { path: path.to_owned(), source };
-        let bytes = read(path, limits)?;
-        check::check(&bytes, limits).map_err(not_a_plugin)?;
-        let sha256 = Sha256::from_bytes(sha2::Sha256::digest(&bytes).into());
+    ) -> Result<Arc<Self>, Box<PluginFailure>> {
+        Self::load_with(engine, bytes, path, limits, Extras::default()).map(Arc::new)
+    }
 
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = one_line(&stem, MAX_REASON_BYTES);
-        let failed = |function, kind| Box::new(PluginFailure { plugin: name.clone(), sha256, function, kind });
-
-        let hits = engine.cache_hits();
-        let component = Component::from_binary(engine.engine(), &bytes)
-            .map_err(|error| not_a_plugin(NotAPlugin::Invalid(one_line(&format!("{error:#}"), MAX_REASON_BYTES))))?;
-        let from_cache = engine.cache_hits() > hits;
-        // Types are compared here; an instance is not made before the first call.
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(bindings::PluginPre::new)
-            .map_err(|error| failed("load", incompatible(&error)))?;
-
-        let guest = Loaded { pre, limits: limits.clone(), sha256 };
-        let description = guest
-            .call(&name, limits.long_deadline, |guest, store| guest.call_describe(store))
-            .and_then(convert::description)
-            .map_err(|kind| failed("describe", kind))?;
+    pub(crate) fn load_with(
+        engine: &Arc<PluginEngine>,
+        bytes: &[u8],
+        path: &Path,
+        limits: &Limits,
+        extras: Extras,
+    ) -> Result<Self, Box<PluginFailure>> {
+        let name = file_name(path);
+        let sha256 = crate::guest::digest(bytes);
+        let failed = |function, kind| load_failure(path, sha256, function, kind);
+        let guest = Guest::load(engine, bytes, &name, limits).map_err(|kind| failed("load", kind))?;
+        let function = Function::Describe;
+        let (answer, _) =
+            Instances::fresh().run(&guest, function, |exports, store| exports.distribution().call_describe(store));
+        let description = answer.and_then(convert::description).map_err(|kind| failed(function.name(), kind))?;
         let info = PluginInfo {
             id: description.id,
             aliases: description.aliases,
@@ -101,105 +125,137 @@ impl Plugin {
             version: description.version,
             sha256,
             path: path.to_owned(),
+            origin: extras.origin,
             size_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            from_cache,
-            load_time: started.elapsed(),
+            from_cache: guest.from_cache() && !extras.compiled,
+            load_time: extras.started.elapsed(),
         };
-        Ok(Self { info, guest })
+        let guest = Arc::new(guest.named(info.id.as_str()));
+        let (calls, failures) = (AtomicU64::new(1), AtomicU64::new(0));
+        Ok(Self { info, guest, breaker: Mutex::default(), calls, failures, inputs: extras.inputs })
     }
 
-    /// Whether the plugin answers for this distribution.
-    pub(crate) fn serves(&self, id: &DistroId) -> bool {
+    /// What it said about itself, and where it comes from.
+    #[must_use]
+    pub fn info(&self) -> &PluginInfo {
+        &self.info
+    }
+
+    /// The component behind it, for calls by JSON.
+    #[must_use]
+    pub fn guest(&self) -> &Arc<Guest> {
+        &self.guest
+    }
+
+    /// Whether it answers for this distribution.
+    #[must_use]
+    pub fn serves(&self, id: &DistroId) -> bool {
         self.info.id == *id || self.info.aliases.contains(id)
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.guest.limits
+    /// For single questions: each gets an instance of its own, so the plugin remembers nothing.
+    #[must_use]
+    pub fn session(self: &Arc<Self>) -> Session {
+        Session::new(Arc::clone(self), Instances::fresh())
     }
 
-    /// Calls one function in a fresh instance and converts its answer.
-    pub(crate) fn call<W, R>(
-        &self,
-        function: &'static str,
-        deadline: Duration,
-        call: impl FnOnce(&Guest, &mut Store<CallState>) -> wasmtime::Result<W>,
-        convert: impl FnOnce(W) -> Result<R, FailureKind>,
-    ) -> Result<R, Box<PluginFailure>> {
-        let answer = self.guest.call(self.info.id.as_str(), deadline, call).and_then(convert);
-        answer.map_err(|kind| {
-            let failure = PluginFailure { plugin: self.info.id.to_string(), sha256: self.guest.sha256, function, kind };
-            tracing::warn!(plugin = failure.plugin, function, "{failure}");
-            Box::new(failure)
-        })
+    /// For many questions in a row, a mirror's pass over a repository: one instance answers them all, until a failure or
+    /// [`Limits::job_calls`]; the next question then gets a new one.
+    #[must_use]
+    pub fn job(self: &Arc<Self>) -> Session {
+        Session::new(Arc::clone(self), Instances::kept())
     }
-}
 
-impl Loaded {
-    /// The only place that makes a store: every limit of a call is set here.
-    fn call<W>(
-        &self,
-        name: &str,
-        deadline: Duration,
-        call: impl FnOnce(&Guest, &mut Store<CallState>) -> wasmtime::Result<W>,
-    ) -> Result<W, FailureKind> {
-        let mut store = Store::new(self.pre.engine(), CallState::new(name.to_owned(), &self.limits));
-        store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(self.limits.answer_bytes);
-        // Making the instance runs the guest's start code, so it has a deadline of its own.
-        deadline::start(&mut store, deadline);
-        let answer = self.pre.instantiate(&mut store).and_then(|plugin| {
-            deadline::start(&mut store, deadline);
-            call(plugin.retrace_distro_distribution(), &mut store)
-        });
-        let message = store.data_mut().log.finish();
-        answer.map_err(|error| classify(&error, message))
-    }
-}
-
-/// The functions of the contract that a plugin may call; types of the contract count as an import too.
-pub(crate) fn linker(engine: &PluginEngine) -> Result<Linker<CallState>, PluginError> {
-    let mut linker = Linker::new(engine.engine());
-    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
-        .map_err(|error| PluginError::Engine(error.into_boxed_dyn_error()))?;
-    Ok(linker)
-}
-
-fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, PluginError> {
-    let failed = |source| PluginError::Read { path: path.to_owned(), source };
-    let limit = limits.file_bytes;
-    let check_size = |size| match size {
-        size if size > limit => {
-            Err(PluginError::NotAPlugin { path: path.to_owned(), source: NotAPlugin::TooLarge { size, limit } })
+    /// What it did so far.
+    #[must_use]
+    pub fn counts(&self) -> PluginCounts {
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        PluginCounts {
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            trips: breaker.trips(),
+            degraded_for: breaker.pause(Instant::now()),
         }
-        _ => Ok(()),
-    };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
     }
-    check_size(metadata.len())?;
-    let mut bytes = Vec::new();
-    // The file may have grown since.
-    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed)?;
-    check_size(u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
-    Ok(bytes)
+
+    pub(crate) fn owner(&self) -> Owner<'_> {
+        Owner { id: &self.info.id, aliases: &self.info.aliases }
+    }
+
+    /// Counts a call that is about to happen.
+    ///
+    /// # Errors
+    /// [`PluginError::Degraded`] if the plugin is left alone.
+    pub(crate) fn admit(&self) -> Result<(), PluginError> {
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = breaker.pause(Instant::now()) {
+            return Err(PluginError::Degraded {
+                plugin: self.info.id.clone(),
+                failures: self.guest.limits().breaker_failures,
+                seconds: left.as_secs().saturating_add(1),
+            });
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes note of a failed call: keeps its input, counts it, tells the operator.
+    pub(crate) fn failed(&self, function: Function, kind: FailureKind, input: &Value) -> Box<PluginFailure> {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let failure = PluginFailure {
+            plugin: self.info.id.to_string(),
+            sha256: self.info.sha256,
+            path: self.info.path.clone(),
+            function: function.name(),
+            kind,
+            input: self.inputs.as_ref().and_then(|inputs| inputs.keep(self.info.sha256, function, input)),
+        };
+        tracing::warn!(plugin = failure.plugin, function = failure.function, "{failure}; {}", failure.reproduce());
+        let limits = self.guest.limits();
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        if breaker.failed(Instant::now(), limits) {
+            let seconds = breaker.pause(Instant::now()).map_or(0, |pause| pause.as_secs());
+            tracing::error!(
+                plugin = failure.plugin,
+                "plugin {} failed {} times within {:?} and is not asked for {seconds} s",
+                failure.plugin,
+                limits.breaker_failures,
+                limits.breaker_window
+            );
+        }
+        Box::new(failure)
+    }
 }
 
-fn classify(error: &wasmtime::Error, message: Option<String>) -> FailureKind {
-    let trap = error.downcast_ref::<Trap>();
-    if error.is::<OverLimit>() {
-        FailureKind::OutOfMemory
-    } else if trap == Some(&Trap::Interrupt) {
-        FailureKind::Deadline
-    } else if error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls")) {
-        // The engine's own type for it is private; a test holds this text.
-        FailureKind::TooMuchData
-    } else {
-        let reason = trap.map_or_else(|| format!("{error:#}"), ToString::to_string);
-        FailureKind::Trap { reason: one_line(&reason, MAX_REASON_BYTES), message }
+/// What a plugin is given beside its bytes.
+pub(crate) struct Extras {
+    pub(crate) origin: Origin,
+    /// Where inputs of failed calls are kept.
+    pub(crate) inputs: Option<FailureInputs>,
+    /// Whether a child compiled it just now.
+    pub(crate) compiled: bool,
+    /// When loading began.
+    pub(crate) started: Instant,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Self { origin: Origin::default(), inputs: None, compiled: false, started: Instant::now() }
     }
 }
 
-fn incompatible(error: &wasmtime::Error) -> FailureKind {
-    FailureKind::Incompatible(one_line(&format!("{error:#}"), MAX_REASON_BYTES))
+/// A failure before the plugin's id is known.
+pub(crate) fn load_failure(
+    path: &Path,
+    sha256: Sha256,
+    function: &'static str,
+    kind: FailureKind,
+) -> Box<PluginFailure> {
+    Box::new(PluginFailure { plugin: file_name(path), sha256, path: path.to_owned(), function, kind, input: None })
+}
+
+/// Name of a plugin's file, for messages while its id is not known.
+pub(crate) fn file_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    crate::state::one_line(&stem, 256)
 }

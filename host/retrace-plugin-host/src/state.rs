@@ -1,5 +1,8 @@
 //! What belongs to one call: its limits and its log.
 
+use std::sync::Arc;
+
+use serde::Serialize;
 use wasmtime::ResourceLimiter;
 
 use crate::{
@@ -17,21 +20,15 @@ pub(crate) struct CallState {
 }
 
 impl CallState {
-    pub(crate) fn new(plugin: String, limits: &Limits) -> Self {
+    pub(crate) fn new(plugin: Arc<str>, limits: &Limits) -> Self {
         let limiter = Limiter {
-            memory_left: limits.memory_bytes,
+            memory_used: 0,
+            memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
             memories: limits.memories,
             instances: limits.instances,
         };
-        let log = Log {
-            plugin,
-            messages_left: limits.log_messages,
-            message_bytes: limits.log_message_bytes,
-            dropped: 0,
-            last_error: None,
-        };
-        Self { limiter, log }
+        Self { limiter, log: Log::new(plugin, limits) }
     }
 }
 
@@ -45,7 +42,8 @@ impl logging::Host for CallState {
 
 /// Bounds the sum over all memories, where wasmtime's own limiter bounds each by itself.
 pub(crate) struct Limiter {
-    memory_left: usize,
+    memory_used: usize,
+    memory_bytes: usize,
     table_elements: usize,
     memories: usize,
     instances: usize,
@@ -56,11 +54,21 @@ pub(crate) struct Limiter {
 #[error("over the memory limit of one call")]
 pub(crate) struct OverLimit;
 
+impl Limiter {
+    /// Bytes of all memories. They never shrink, so this is the peak as well.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.memory_used
+    }
+}
+
 impl ResourceLimiter for Limiter {
     /// An error and not `false`: a guest that ignores a refused growth would go on with a null pointer.
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let left = self.memory_left.checked_sub(desired.saturating_sub(current)).ok_or(OverLimit)?;
-        self.memory_left = left;
+        let used = self.memory_used.checked_add(desired.saturating_sub(current)).ok_or(OverLimit)?;
+        if used > self.memory_bytes {
+            return Err(OverLimit.into());
+        }
+        self.memory_used = used;
         Ok(true)
     }
 
@@ -81,49 +89,97 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+/// A message of a plugin: one line, cut and escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// `trace`, `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// The text.
+    pub text: String,
+}
+
 /// The guest's messages on their way to the host's log. Hostile: bounded and escaped.
 pub(crate) struct Log {
-    plugin: String,
-    messages_left: u32,
+    plugin: Arc<str>,
+    max_messages: usize,
     message_bytes: usize,
+    lines: Vec<LogLine>,
     dropped: u64,
     last_error: Option<String>,
 }
 
+/// What a call left in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Logged {
+    pub(crate) lines: Vec<LogLine>,
+    pub(crate) dropped: u64,
+    pub(crate) last_error: Option<String>,
+}
+
 impl Log {
-    fn write(&mut self, level: Level, message: &str) {
-        // An error is kept even when the log is full: a panic says why the call failed.
-        let is_error = level == Level::Error;
-        if self.messages_left == 0 && !is_error {
-            self.dropped = self.dropped.saturating_add(1);
-            return;
-        }
-        let text = one_line(message, self.message_bytes);
-        match self.messages_left.checked_sub(1) {
-            Some(left) => self.messages_left = left,
-            None => self.dropped = self.dropped.saturating_add(1),
-        }
-        if self.dropped == 0 {
-            let plugin = &self.plugin;
-            match level {
-                Level::Trace => tracing::trace!(plugin, "{text}"),
-                Level::Debug => tracing::debug!(plugin, "{text}"),
-                Level::Info => tracing::info!(plugin, "{text}"),
-                Level::Warn => tracing::warn!(plugin, "{text}"),
-                Level::Error => tracing::error!(plugin, "{text}"),
-            }
-        }
-        if is_error {
-            self.last_error = Some(text);
+    fn new(plugin: Arc<str>, limits: &Limits) -> Self {
+        Self {
+            plugin,
+            max_messages: usize::try_from(limits.log_messages).unwrap_or(usize::MAX),
+            message_bytes: limits.log_message_bytes,
+            lines: Vec::new(),
+            dropped: 0,
+            last_error: None,
         }
     }
 
-    /// Says how much was left out; returns the last error message.
-    pub(crate) fn finish(&mut self) -> Option<String> {
-        if self.dropped > 0 {
-            tracing::warn!(plugin = self.plugin, "{} log messages of the plugin dropped", self.dropped);
+    fn write(&mut self, level: Level, message: &str) {
+        // An error is kept even when the log is full: a panic says why the call failed.
+        let (is_error, is_full) = (level == Level::Error, self.lines.len() >= self.max_messages);
+        if is_full {
+            self.dropped = self.dropped.saturating_add(1);
+            if !is_error {
+                return;
+            }
         }
-        self.last_error.take()
+        let text = one_line(message, self.message_bytes);
+        if is_error {
+            self.last_error = Some(text.clone());
+        }
+        if is_full {
+            return;
+        }
+        let plugin = &*self.plugin;
+        let level = match level {
+            Level::Trace => {
+                tracing::trace!(plugin, "{text}");
+                "trace"
+            }
+            Level::Debug => {
+                tracing::debug!(plugin, "{text}");
+                "debug"
+            }
+            Level::Info => {
+                tracing::info!(plugin, "{text}");
+                "info"
+            }
+            Level::Warn => {
+                tracing::warn!(plugin, "{text}");
+                "warn"
+            }
+            Level::Error => {
+                tracing::error!(plugin, "{text}");
+                "error"
+            }
+        };
+        self.lines.push(LogLine { level, text });
+    }
+
+    /// Ends one call: says how much was left out, and is empty for the next.
+    pub(crate) fn finish(&mut self) -> Logged {
+        if self.dropped > 0 {
+            tracing::warn!(plugin = &*self.plugin, "{} lines dropped", self.dropped);
+        }
+        Logged {
+            lines: std::mem::take(&mut self.lines),
+            dropped: std::mem::take(&mut self.dropped),
+            last_error: self.last_error.take(),
+        }
     }
 }
 
@@ -173,19 +229,21 @@ mod tests {
     #[test]
     fn a_flood_is_counted_and_the_last_error_kept() {
         let limits = Limits { log_messages: 3, ..Limits::default() };
-        let mut log = CallState::new("p".to_owned(), &limits).log;
+        let mut log = CallState::new("p".into(), &limits).log;
         for _ in 0..10 {
             log.write(Level::Info, "flood");
         }
         log.write(Level::Error, "panicked");
-        assert_eq!(log.dropped, 8);
-        assert_eq!(log.finish().as_deref(), Some("panicked"));
+        let logged = log.finish();
+        assert_eq!((logged.lines.len(), logged.dropped), (3, 8));
+        assert_eq!(logged.last_error.as_deref(), Some("panicked"));
+        assert_eq!(log.finish().dropped, 0, "the next call starts anew");
     }
 
     #[test]
     fn memories_are_added_up() {
         let limits = Limits { memory_bytes: 100, table_elements: 5, ..Limits::default() };
-        let mut limiter = CallState::new("p".to_owned(), &limits).limiter;
+        let mut limiter = CallState::new("p".into(), &limits).limiter;
         assert!(limiter.memory_growing(0, 60, None).is_ok());
         assert!(limiter.memory_growing(0, 40, None).is_ok());
         assert!(limiter.memory_growing(40, 41, None).unwrap_err().is::<OverLimit>());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, BuildId, PackageId, PackageKind, ReleaseId, Sha256, SignatureState};
+use crate::{Architecture, BuildId, Confidence, DistroId, PackageId, PackageKind, ReleaseId, Sha256, SignatureState};
 
 /// Value of [`Backtrace::schema`]. The number grows when a reader of the old one would misread the new one;
 /// added fields do not change it.
@@ -54,6 +54,26 @@ pub struct ReleaseReport {
     /// What it was decided from.
     pub evidence: Evidence,
     /// One line for people.
+    pub reason: String,
+    /// Every plugin's claim, those that did not count included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<ReleaseCandidate>,
+}
+
+/// A plugin's claim that the crash comes from a release of its distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseCandidate {
+    /// The plugin.
+    pub plugin: DistroId,
+    /// Its version.
+    pub plugin_version: String,
+    /// Its digest.
+    pub plugin_sha256: Sha256,
+    /// The release that it claims.
+    pub release: ReleaseId,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// What was asked, and why the plugin thinks so, for people.
     pub reason: String,
 }
 
@@ -239,6 +259,8 @@ pub struct Gap {
 pub enum GapReason {
     /// No plugin knows the release, or more than one claims it.
     ReleaseUnknown,
+    /// Several releases are possible, and nothing decides between them.
+    ReleaseAmbiguous,
     /// The release has no mirrored repository.
     NotMirrored,
     /// The core holds no build-id for the module.

@@ -19,7 +19,7 @@ mod task;
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use backtrace::{
     BACKTRACE_SCHEMA, Backtrace, Evidence, FileState, Frame, Gap, GapReason, ModuleReport, PackageReport,
-    ProcessReport, ReleaseReport, SignalReport, StepTiming, ThreadReport, Trust, Variable,
+    ProcessReport, ReleaseCandidate, ReleaseReport, SignalReport, StepTiming, ThreadReport, Trust, Variable,
 };
 pub use build_id::{BuildId, InvalidBuildId};
 pub use digest::{InvalidSha256, Sha256};

@@ -9,7 +9,7 @@ use std::{
 use retrace_chroot::{FileCache, GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
 use retrace_coredump::{CoreFacts, Module, ModuleKind};
 use retrace_mirror::{Mirror, Progress, WantedModule};
-use retrace_plugin_host::PluginHost;
+use retrace_plugin_host::{PluginHost, Registry};
 use retrace_store::{Scope, Store};
 use retrace_types::{
     Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, StepTiming, TaskStatus,
@@ -21,7 +21,7 @@ use crate::{
     intake::{self, Intake},
     left_out,
     packages::{Packages, fill_request, module_state, not_mirrored},
-    release::{self, Decision},
+    release::{self, Decided},
     story::Story,
     work_folder,
 };
@@ -135,18 +135,23 @@ impl Job<'_> {
 
         let start = Instant::now();
         let analyzer = self.analyzer;
-        let decision = release::decide(&analyzer.plugins, &analyzer.store, self.request, &facts).await?;
+        // One registry to the end: a reload meanwhile does not change who answers.
+        let plugins = analyzer.plugins.registry();
+        let decision = release::decide(&plugins, &analyzer.store, self.request, &facts).await?;
+        for line in &decision.story {
+            self.story.tell(line);
+        }
         let mut gaps = Vec::new();
         let mut report: Option<ReleaseReport> = None;
         let mut scope = None;
-        match decision {
-            Decision::Release { release, report: found } => {
+        match decision.outcome {
+            Decided::Release { release, report: found } => {
                 self.story.tell(&format!("Release: {} ({})", found.id, found.reason));
-                gaps.extend(self.debugger_gap(&release, facts.architecture));
+                gaps.extend(self.debugger_gap(&plugins, &release, facts.architecture));
                 scope = Some(Scope { release: release.id, architecture: facts.architecture });
                 report = Some(found);
             }
-            Decision::Unknown(gap) => {
+            Decided::Unknown(gap) => {
                 self.story.warn(&gap.message);
                 gaps.push(gap);
             }
@@ -208,8 +213,8 @@ impl Job<'_> {
 
     /// A distribution may want its cores seen by its own debugger. There are no chroots to run it in yet: the host's does
     /// the work, and the result says so.
-    fn debugger_gap(&mut self, release: &Release, architecture: Architecture) -> Option<Gap> {
-        let debugger = match self.analyzer.plugins.debugger_for(release, architecture) {
+    fn debugger_gap(&mut self, plugins: &Registry, release: &Release, architecture: Architecture) -> Option<Gap> {
+        let debugger = match plugins.debugger_for(release, architecture) {
             Ok(debugger) => debugger.filter(|debugger| debugger.environment == EnvironmentKind::Chroot)?,
             Err(error) => {
                 self.story.warn(&format!("the plugin could not say which debugger {} wants: {error}", release.id));

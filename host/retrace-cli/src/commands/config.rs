@@ -33,20 +33,28 @@ pub(crate) fn run(config: &Config, command: &ConfigCommand) -> Result<ExitCode> 
 
 /// TOML that can be saved as the configuration file; beside each key the variable that overrides it.
 fn shown(config: &Config) -> Result<String> {
-    let (mut top, mut sections) = (String::new(), String::new());
-    for (name, value) in Table::try_from(config)? {
+    let mut text = String::new();
+    section(&mut text, "", Table::try_from(config)?)?;
+    Ok(text)
+}
+
+/// The keys of a section, then the sections in it.
+fn section(text: &mut String, prefix: &str, table: Table) -> Result<()> {
+    let mut sections = Vec::new();
+    for (name, value) in table {
         match value {
-            Value::Table(section) => {
-                writeln!(sections, "\n[{name}]")?;
-                for (key, value) in section {
-                    let variable = variable_of(&format!("{name}.{key}"));
-                    writeln!(sections, "{:<48} # {variable}", format!("{key} = {value}"))?;
-                }
+            Value::Table(inner) => sections.push((format!("{prefix}{name}"), inner)),
+            value => {
+                let variable = variable_of(&format!("{prefix}{name}"));
+                writeln!(text, "{:<48} # {variable}", format!("{name} = {value}"))?;
             }
-            value => writeln!(top, "{:<48} # {}", format!("{name} = {value}"), variable_of(&name))?,
         }
     }
-    Ok(top + &sections)
+    for (name, inner) in sections {
+        writeln!(text, "\n[{name}]")?;
+        section(text, &format!("{name}."), inner)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -54,13 +54,14 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
     if exit_with_parent {
         tokio::spawn(stop_without_parent(stop.clone()));
     }
-    let analyzer = wiring::analyzer(config).await?;
+    let (analyzer, watcher) = wiring::serving_analyzer(config).await?;
     let options = TaskLoopOptions {
         owner: owner(),
         lease: Duration::from_secs(config.worker.lease_seconds.max(1)),
         poll: Duration::from_millis(config.worker.poll_milliseconds.max(10)),
     };
     run_tasks(&analyzer, &options, &stop).await;
+    drop(watcher);
     Ok(ExitCode::SUCCESS)
 }
 

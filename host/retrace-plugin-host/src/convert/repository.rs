@@ -10,7 +10,7 @@ use super::rules::{Owner, annotations, at, invalid, list, matching, one_word, ti
 use crate::{FailureKind, bindings::exports::retrace::distro::distribution as wit, expand::expand};
 
 /// Most bytes of a mirror's URL, before and after its variables are replaced.
-const MAX_URL_BYTES: usize = 2 << 10;
+pub(crate) const MAX_URL_BYTES: usize = 2 << 10;
 
 /// What the plugin was asked about, and who it is.
 pub(crate) struct Context<'a> {
@@ -180,15 +180,21 @@ pub(crate) fn debugger(answer: wit::Debugger) -> Result<Debugger, FailureKind> {
     }
     let convert = |(i, name)| one_word(&at("debugger.packages", i), name, 256);
     let packages = packages.into_iter().enumerate().map(convert).collect::<Result<_, _>>()?;
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._+/-".contains(&b);
-    let path = matching("debugger.path", answer.path, 256, "[A-Za-z0-9._+/-]+", allowed)?;
-    match path.strip_prefix('/') {
-        Some(below) => relative("debugger.path", below)?,
-        None => return Err(invalid("debugger.path", "want an absolute path")),
-    }
+    let path = absolute_path("debugger.path", answer.path)?;
     let environment = match answer.environment {
         wit::Environment::Sysroot => EnvironmentKind::Sysroot,
         wit::Environment::Chroot => EnvironmentKind::Chroot,
     };
     Ok(Debugger { packages, path, environment })
+}
+
+/// A path inside an environment or a package, without `..`.
+pub(super) fn absolute_path(path: &str, value: String) -> Result<String, FailureKind> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._+/-".contains(&b);
+    let value = matching(path, value, 256, "[A-Za-z0-9._+/-]+", allowed)?;
+    match value.strip_prefix('/') {
+        Some(below) => relative(path, below)?,
+        None => return Err(invalid(path, "want an absolute path")),
+    }
+    Ok(value)
 }

@@ -7,7 +7,9 @@ use retrace_types::DistroId;
 use crate::{FailureKind, state::is_plain};
 
 /// Most bytes of any text.
-const MAX_TEXT_BYTES: usize = 4 << 10;
+pub(crate) const MAX_TEXT_BYTES: usize = 4 << 10;
+/// Most elements of any list.
+pub(crate) const MAX_LIST: usize = 4096;
 /// Most bytes of a text that is shown to people.
 const MAX_TITLE_BYTES: usize = 256;
 
@@ -122,7 +124,7 @@ pub(crate) fn date(path: &str, value: String) -> Result<String, FailureKind> {
 
 pub(crate) fn annotations(path: &str, pairs: Vec<(String, String)>) -> Result<Vec<(String, String)>, FailureKind> {
     let mut checked = Vec::new();
-    for (i, (key, value)) in list(path, pairs, 4096)?.into_iter().enumerate() {
+    for (i, (key, value)) in list(path, pairs, MAX_LIST)?.into_iter().enumerate() {
         let path = at(path, i);
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
         checked.push((matching(&path, key, 64, "a key of [a-z0-9.-]+", allowed)?, text(&path, value, MAX_TEXT_BYTES)?));

@@ -15,7 +15,7 @@ use super::{
     metadata,
 };
 use crate::{
-    HostOptions, Limits, PluginError, PluginHost, PluginInfo,
+    Compiler, EngineMode, Limits, Loader, PluginError, PluginInfo,
     conformance::{self, Fixtures, Profile, Report, Verdict},
 };
 
@@ -41,6 +41,8 @@ pub struct InstallOptions<'a> {
     pub cache_dir: PathBuf,
     /// Folder with the keys of the distributions, to check those that the plugin names.
     pub keys_dir: Option<PathBuf>,
+    /// Who compiles it.
+    pub compiler: Compiler,
     /// What the plugin may cost.
     pub limits: Limits,
 }
@@ -184,22 +186,21 @@ fn check_signature(submission: &Submission, options: &InstallOptions<'_>) -> Res
 
 /// Static checks, compiling, `describe`: what a worker will do, done once before.
 fn examine(submission: &Submission, dir: &Path, options: &InstallOptions<'_>) -> Result<PluginInfo, LibraryError> {
-    let host = PluginHost::load(&HostOptions {
-        plugin_dir: dir.to_owned(),
-        cache_dir: options.cache_dir.clone(),
-        limits: options.limits.clone(),
-    });
-    let host = host.map_err(|error| LibraryError::Engine(Box::new(error)))?;
-    let why = |error: &PluginError| match error {
-        // The path would be that of the staging folder.
-        PluginError::NotAPlugin { source, .. } => source.to_string(),
-        other => other.to_string(),
-    };
-    let plugin = host.plugins().next().cloned();
-    plugin.ok_or_else(|| LibraryError::NotLoadable {
-        path: submission.path.clone(),
-        why: host.failures().first().map_or_else(|| "it was not loaded".to_owned(), why),
-    })
+    let compiler = options.compiler.clone();
+    let loader = Loader::new(EngineMode::Production, &options.limits, &options.cache_dir, compiler);
+    let loader = loader.map_err(|error| LibraryError::Engine(Box::new(error)))?;
+    match loader.plugin(&submission.wasm, &dir.join(WASM)) {
+        Ok(plugin) => Ok(plugin.info().clone()),
+        Err(error) => {
+            let why = match &error {
+                // The path would be that of the staging folder.
+                PluginError::NotAPlugin { source, .. } => source.to_string(),
+                PluginError::Compile { source, .. } => source.to_string(),
+                other => other.to_string(),
+            };
+            Err(LibraryError::NotLoadable { path: submission.path.clone(), why })
+        }
+    }
 }
 
 fn test(submission: &Submission, options: &InstallOptions<'_>) -> Result<Report, LibraryError> {

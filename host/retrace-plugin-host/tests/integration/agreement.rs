@@ -41,7 +41,7 @@ fn fedora_says_the_same_natively() {
 
 fn compare<D: Distribution>(host: &TestHost, id: &str) {
     let id: DistroId = id.parse().unwrap();
-    let info = host.plugins().find(|plugin| plugin.id == id).unwrap();
+    let info = host.plugins().find(|plugin| plugin.info().id == id).unwrap().info();
     let description = D::describe();
     assert_eq!(
         (info.id.as_str(), &info.name, &info.version),
@@ -60,7 +60,7 @@ fn compare<D: Distribution>(host: &TestHost, id: &str) {
     for raw in PACKAGES {
         let native = D::guess_release(sdk::PackageRef { raw: raw.to_owned(), format: None, vendor: None });
         let subject = PackageRef { raw: raw.to_owned(), format: None, vendor: None };
-        let candidates = host.guess_release(&subject);
+        let candidates = host.select_by_package(&subject).candidates;
         let outcome = &candidates.iter().find(|candidate| candidate.plugin == id).unwrap().outcome;
         assert_eq!(
             outcome_shown(outcome),
@@ -94,7 +94,7 @@ fn compare<D: Distribution>(host: &TestHost, id: &str) {
 }
 
 fn parsed(host: &TestHost, id: &DistroId, source: &ReleaseSource) -> String {
-    let candidates = host.parse_release(source);
+    let candidates = host.select_by_text(source).candidates;
     outcome_shown(&candidates.iter().find(|candidate| candidate.plugin == *id).unwrap().outcome)
 }
 
@@ -107,6 +107,7 @@ fn outcome_shown(outcome: &Outcome) -> String {
         }
         Outcome::Refused(error) => error.to_string(),
         Outcome::Failed(failure) => panic!("{failure}"),
+        Outcome::Degraded(why) => panic!("{why}"),
     }
 }
 

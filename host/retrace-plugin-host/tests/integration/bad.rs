@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 use retrace_plugin_host::{CallError, FailureKind, Limits, Outcome, PluginError, ReleaseError, ReleaseSource};
 use retrace_types::{Architecture, DistroId, Release, ReleaseId};
 
-use crate::support::{TestHost, bad, component, host_with, shipped};
+use crate::support::{TestHost, bad, component, faults, host_with, shipped};
 
 fn ask(host: &TestHost, how: &str) -> Outcome {
     let source = ReleaseSource::Named { name: how.to_owned(), text: String::new() };
-    host.parse_release(&source).remove(0).outcome
+    host.select_by_text(&source).candidates.remove(0).outcome
 }
 
 fn failure(host: &TestHost, how: &str) -> FailureKind {
@@ -159,7 +159,7 @@ fn debuggers_and_names_that_break_the_contract_drop_the_answer() {
 fn a_plugin_that_cannot_describe_itself_does_not_serve() {
     let host = host_with(&[("bad.wasm", &component("examples/bad_description"))], Limits::default());
     assert_eq!(host.plugins().count(), 0);
-    match host.failures() {
+    match faults(&host).as_slice() {
         [PluginError::Failure(failure)] => {
             assert_eq!((failure.plugin.as_str(), failure.function), ("bad", "describe"));
             assert!(matches!(&failure.kind, FailureKind::InvalidValue { path, .. } if path == "id"));
@@ -174,12 +174,12 @@ fn others_serve_while_one_breaks() {
     let broken: &[u8] = b"not a component";
     let files = [("bad.wasm", calls.as_slice()), ("broken.wasm", broken), ("debian.wasm", debian.as_slice())];
     let host = host_with(&files, Limits::default());
-    assert_eq!(host.failures().len(), 1);
+    assert_eq!(host.faults().len(), 1);
     assert_eq!(host.plugins().count(), 2);
     let looping = ReleaseSource::Named { name: "loop".to_owned(), text: String::new() };
-    assert!(matches!(host.pick_release(&looping), Err(ReleaseError::Failed(_))));
+    assert!(matches!(host.select_by_text(&looping).decision, Err(ReleaseError::Failed(_))));
     let bookworm = ReleaseSource::OsRelease("ID=debian\nVERSION_ID=12\n".to_owned());
-    assert_eq!(host.pick_release(&bookworm).unwrap().id.to_string(), "debian-12");
+    assert_eq!(host.select_by_text(&bookworm).decision.unwrap().release.id.to_string(), "debian-12");
 }
 
 #[test]
@@ -188,7 +188,8 @@ fn shipped_plugins_stay_far_below_the_limits() {
     let text = "A=\"\\\"".repeat(16_000);
     let started = Instant::now();
     for _ in 0..20 {
-        assert_eq!(host.pick_release(&ReleaseSource::OsRelease(text.clone())), Err(ReleaseError::None));
+        let source = ReleaseSource::OsRelease(text.clone());
+        assert_eq!(host.select_by_text(&source).decision, Err(ReleaseError::None));
     }
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }

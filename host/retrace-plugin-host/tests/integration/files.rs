@@ -6,12 +6,12 @@ use std::{
 
 use retrace_plugin_host::{HostOptions, Limits, NotAPlugin, PluginError, PluginHost};
 
-use crate::support::{component, host_with};
+use crate::support::{component, faults, host_with, options_in};
 
 fn refusal(bytes: &[u8], limits: Limits) -> NotAPlugin {
     let host = host_with(&[("x.wasm", bytes)], limits);
     assert_eq!(host.plugins().count(), 0);
-    match host.host.failures() {
+    match faults(&host).as_slice() {
         [PluginError::NotAPlugin { source, .. }] => source.clone(),
         other => panic!("{other:?}"),
     }
@@ -57,14 +57,11 @@ fn an_oversized_file_is_not_read() {
 
     // A sparse file far larger than memory is refused as quickly.
     let dir = tempfile::tempdir().unwrap();
-    let options = HostOptions {
-        plugin_dir: dir.path().to_owned(),
-        cache_dir: dir.path().join("cache"),
-        limits: Limits::default(),
-    };
-    fs::File::create(dir.path().join("huge.wasm")).unwrap().set_len(1 << 40).unwrap();
-    let host = PluginHost::load(&options).unwrap();
-    assert!(matches!(host.failures(), [PluginError::NotAPlugin { source: NotAPlugin::TooLarge { .. }, .. }]));
+    let options = options_in(dir.path(), Limits::default());
+    fs::create_dir(&options.plugin_dir).unwrap();
+    fs::File::create(options.plugin_dir.join("huge.wasm")).unwrap().set_len(1 << 40).unwrap();
+    let host = PluginHost::load(&options).unwrap().registry();
+    assert!(matches!(faults(&host).as_slice(), [PluginError::NotAPlugin { source: NotAPlugin::TooLarge { .. }, .. }]));
 }
 
 #[test]
@@ -140,18 +137,14 @@ fn a_distribution_is_served_once() {
     let bytes = component("retrace_plugin_debian");
     let host = host_with(&[("a.wasm", &bytes), ("b.wasm", &bytes)], Limits::default());
     assert_eq!(host.plugins().count(), 1);
-    assert!(matches!(host.host.failures(), [PluginError::Duplicate { id, .. }] if id.as_str() == "debian"));
+    assert!(matches!(faults(&host).as_slice(), [PluginError::Duplicate { id, .. }] if id.as_str() == "debian"));
 }
 
 #[test]
 fn only_plain_visible_wasm_files_are_read() {
     let bytes = component("retrace_plugin_debian");
     let dir = tempfile::tempdir().unwrap();
-    let options = HostOptions {
-        plugin_dir: dir.path().join("plugins"),
-        cache_dir: dir.path().join("cache"),
-        limits: Limits::default(),
-    };
+    let options = options_in(dir.path(), Limits::default());
     let missing = PluginHost::load(&options).err().unwrap();
     assert!(missing.to_string().contains("make plugins"), "{missing}");
 
@@ -161,9 +154,9 @@ fn only_plain_visible_wasm_files_are_read() {
     }
     fs::write(dir.path().join("elsewhere"), bytes).unwrap();
     symlink(dir.path().join("elsewhere"), options.plugin_dir.join("link.wasm")).unwrap();
-    let host = PluginHost::load(&options).unwrap();
+    let host = PluginHost::load(&options).unwrap().registry();
     assert_eq!(host.plugins().count(), 1);
-    assert!(matches!(host.failures(), [PluginError::Read { path, .. }] if path.ends_with("folder.wasm")));
+    assert!(matches!(faults(&host).as_slice(), [PluginError::Read { path, .. }] if path.ends_with("folder.wasm")));
 
     let few = HostOptions { limits: Limits { plugins: 1, ..Limits::default() }, ..options };
     assert!(matches!(PluginHost::load(&few), Err(PluginError::TooManyPlugins { .. })));

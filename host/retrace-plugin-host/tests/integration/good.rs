@@ -9,16 +9,15 @@ use retrace_types::{
     SignaturePolicy,
 };
 
-use crate::support::{component, corpus, plugin_dir, shipped};
+use crate::support::{Pick as _, component, corpus, options_in, plugin_dir, shipped};
 
 #[test]
 fn the_built_folder_loads_as_it_is() {
     let cache = tempfile::tempdir().unwrap();
-    let options =
-        HostOptions { plugin_dir: plugin_dir(), cache_dir: cache.path().join("cache"), limits: Limits::default() };
-    let host = PluginHost::load(&options).unwrap_or_else(|error| panic!("{error}: run `make plugins`"));
-    assert!(host.failures().is_empty(), "{:?}", host.failures());
-    let ids: Vec<_> = host.plugins().map(|plugin| plugin.id.to_string()).collect();
+    let options = HostOptions { plugin_dir: plugin_dir(), ..options_in(cache.path(), Limits::default()) };
+    let host = PluginHost::load(&options).unwrap_or_else(|error| panic!("{error}: run `make plugins`")).registry();
+    assert!(host.faults().is_empty(), "{:?}", host.faults());
+    let ids: Vec<_> = host.plugins().map(|plugin| plugin.info().id.to_string()).collect();
     for id in ["debian", "fedora"] {
         assert!(ids.iter().any(|loaded| loaded == id), "{id} is missing in {ids:?}: run `make plugins`");
     }
@@ -28,23 +27,19 @@ fn the_built_folder_loads_as_it_is() {
 #[test]
 fn plugins_say_what_they_are() {
     let host = shipped();
-    let seen: Vec<_> = host.plugins().map(|plugin| (plugin.id.as_str(), plugin.format.clone())).collect();
+    let seen: Vec<_> = host.plugins().map(|plugin| (plugin.info().id.as_str(), plugin.info().format.clone())).collect();
     assert_eq!(seen, [("debian", PackageFormat::Deb), ("fedora", PackageFormat::Rpm)]);
 }
 
 #[test]
 fn compiled_code_comes_from_the_cache_the_second_time() {
     let dir = tempfile::tempdir().unwrap();
-    let options = HostOptions {
-        plugin_dir: dir.path().join("plugins"),
-        cache_dir: dir.path().join("cache"),
-        limits: Limits::default(),
-    };
+    let options = options_in(dir.path(), Limits::default());
     fs::create_dir(&options.plugin_dir).unwrap();
     fs::write(options.plugin_dir.join("fedora.wasm"), component("retrace_plugin_fedora")).unwrap();
     for from_cache in [false, true] {
-        let host = PluginHost::load(&options).unwrap();
-        let plugin = host.plugins().next().unwrap();
+        let host = PluginHost::load(&options).unwrap().registry();
+        let plugin = host.plugins().next().unwrap().info();
         assert_eq!(plugin.from_cache, from_cache, "load time: {:?}", plugin.load_time);
         assert!(plugin.load_time > Duration::ZERO);
     }
@@ -56,7 +51,8 @@ fn each_text_of_the_corpus_has_one_owner() {
     for (name, text) in corpus() {
         let source = ReleaseSource::OsRelease(text);
         let claims: Vec<_> = host
-            .parse_release(&source)
+            .select_by_text(&source)
+            .candidates
             .into_iter()
             .filter(|candidate| !matches!(candidate.outcome, Outcome::None))
             .map(|candidate| candidate.plugin.to_string())

@@ -7,6 +7,9 @@
 
 mod agreement;
 mod bad;
+mod calls;
 mod files;
 mod good;
+mod inspect;
+mod reload;
 mod support;

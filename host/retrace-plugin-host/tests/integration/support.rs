@@ -1,23 +1,49 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use retrace_plugin_host::{HostOptions, Limits, PluginHost};
+use retrace_plugin_host::{
+    Claim, HostOptions, Limits, PackageRef, PluginError, PluginHost, Registry, ReleaseError, ReleaseSource,
+};
+use retrace_types::Release;
 use tempfile::TempDir;
 
-/// A host, and the folders that it works on; they are removed when it is dropped.
+/// A host with its registry, and the folders that it works on; they are removed when it is dropped.
 pub(crate) struct TestHost {
     pub(crate) host: PluginHost,
-    _dir: TempDir,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) dir: TempDir,
 }
 
 impl std::ops::Deref for TestHost {
-    type Target = PluginHost;
+    type Target = Registry;
 
-    fn deref(&self) -> &PluginHost {
-        &self.host
+    fn deref(&self) -> &Registry {
+        &self.registry
     }
+}
+
+/// Short questions for tests.
+pub(crate) trait Pick {
+    fn pick_release(&self, source: &ReleaseSource) -> Result<Release, ReleaseError>;
+    fn pick_guess(&self, subject: &PackageRef) -> Result<Claim, ReleaseError>;
+}
+
+impl Pick for Registry {
+    fn pick_release(&self, source: &ReleaseSource) -> Result<Release, ReleaseError> {
+        self.select_by_text(source).decision.map(|claim| claim.release)
+    }
+
+    fn pick_guess(&self, subject: &PackageRef) -> Result<Claim, ReleaseError> {
+        self.select_by_package(subject).decision
+    }
+}
+
+/// Why files do not serve.
+pub(crate) fn faults(registry: &Registry) -> Vec<&PluginError> {
+    registry.faults().iter().map(|fault| &*fault.error).collect()
 }
 
 /// Folder with the built plugins.
@@ -39,26 +65,32 @@ pub(crate) fn component(name: &str) -> Vec<u8> {
 /// A host with these components, under these names.
 pub(crate) fn host_with(files: &[(&str, &[u8])], limits: Limits) -> TestHost {
     let dir = tempfile::tempdir().unwrap();
-    let options = HostOptions { plugin_dir: dir.path().join("plugins"), cache_dir: dir.path().join("cache"), limits };
+    let options = options_in(dir.path(), limits);
     fs::create_dir(&options.plugin_dir).unwrap();
     for (name, bytes) in files {
         fs::write(options.plugin_dir.join(name), bytes).unwrap();
     }
-    TestHost { host: PluginHost::load(&options).unwrap(), _dir: dir }
+    let host = PluginHost::load(&options).unwrap();
+    TestHost { registry: host.registry(), host, dir }
+}
+
+/// Options for a host with the folders `plugins` and `cache`.
+pub(crate) fn options_in(dir: &Path, limits: Limits) -> HostOptions {
+    HostOptions { plugin_dir: dir.join("plugins"), cache_dir: dir.join("cache"), limits, ..HostOptions::default() }
 }
 
 /// A host with the shipped plugins.
 pub(crate) fn shipped() -> TestHost {
     let (debian, fedora) = (component("retrace_plugin_debian"), component("retrace_plugin_fedora"));
     let host = host_with(&[("debian.wasm", &debian), ("fedora.wasm", &fedora)], Limits::default());
-    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    assert!(host.faults().is_empty(), "{:?}", host.faults());
     host
 }
 
 /// A host with the plugin that misbehaves in its calls.
 pub(crate) fn bad() -> TestHost {
     let host = host_with(&[("bad.wasm", &component("examples/bad_calls"))], Limits::default());
-    assert!(host.failures().is_empty(), "{:?}", host.failures());
+    assert!(host.faults().is_empty(), "{:?}", host.faults());
     host
 }
 

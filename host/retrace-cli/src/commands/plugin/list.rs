@@ -2,7 +2,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use retrace_plugin_host::{
-    PluginInfo,
+    HostStatus, PluginInfo,
     library::{InstallRecord, Trust},
 };
 use retrace_types::DistroId;
@@ -71,6 +71,22 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a running worker says of the same versions.
+fn mark(documents: &mut [PluginDocument], status: &HostStatus) {
+    for document in documents.iter_mut().filter(|document| document.state == "ready") {
+        let sha256 = document.sha256.as_deref();
+        let same = status.plugins.iter().find(|plugin| sha256 == Some(plugin.sha256.to_string().as_str()));
+        if let Some((plugin, until)) = same.and_then(|plugin| Some((plugin, plugin.degraded_until?))) {
+            document.state = "degraded";
+            document.seconds_left = Some(until.saturating_sub(status.written_at));
+            document.reason = Some(format!(
+                "{} of {} calls failed in worker {}; its log says how to repeat them",
+                plugin.failures, plugin.calls, status.pid
+            ));
+        }
+    }
+}
+
 fn documents(config: &Config) -> Result<Vec<PluginDocument>> {
     let library = wiring::library(config);
     let inventory = library.inventory()?;
@@ -126,6 +142,9 @@ fn documents(config: &Config) -> Result<Vec<PluginDocument>> {
             file: Some(fault.path.display().to_string()),
             ..document
         });
+    }
+    for status in HostStatus::read_all(&config.cache_dir.join("plugins"))? {
+        mark(&mut documents, &status);
     }
     documents.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(documents)

@@ -6,6 +6,7 @@ mod build;
 mod change;
 mod check;
 mod explain;
+pub(crate) mod compile;
 mod install;
 mod keygen;
 mod list;
@@ -49,6 +50,8 @@ pub(crate) enum PluginCommand {
     Check(check::Args),
     Explain(explain::Args),
     Wit(wit::Args),
+    #[command(name = "__compile", hide = true)]
+    Compile(compile::Args),
     List(list::Args),
     Show(show::Args),
     Enable(change::EnableArgs),
@@ -71,6 +74,7 @@ pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<Exit
         PluginCommand::Check(args) => check::run(config, args).await,
         PluginCommand::Explain(args) => explain::run(config, args),
         PluginCommand::Wit(args) => wit::run(args),
+        PluginCommand::Compile(args) => compile::run(args),
         PluginCommand::List(args) => list::run(config, args),
         PluginCommand::Show(args) => show::run(config, args),
         PluginCommand::Enable(args) => change::enable(config, args),

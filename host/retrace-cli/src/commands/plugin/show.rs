@@ -40,8 +40,8 @@ struct ReleaseDocument {
 }
 
 fn releases(config: &Config, id: &DistroId, format: Format) -> Result<()> {
-    let host = wiring::plugins(config)?;
-    let documents: Vec<_> = host
+    let registry = wiring::plugins(config)?;
+    let documents: Vec<_> = registry
         .releases(id)?
         .into_iter()
         .map(|entry| ReleaseDocument {
@@ -67,9 +67,9 @@ fn releases(config: &Config, id: &DistroId, format: Format) -> Result<()> {
 }
 
 fn repositories(config: &Config, id: &DistroId, version: &str, arch: Architecture, format: Format) -> Result<()> {
-    let host = wiring::plugins(config)?;
-    let release = host.release_by_version(id, version)?;
-    let repositories = host.repositories(&release, arch)?;
+    let registry = wiring::plugins(config)?;
+    let release = registry.release_by_version(id, version)?;
+    let repositories = registry.repositories(&release, arch)?;
     match format {
         Format::Json => commands::print_json(&repositories),
         Format::Text => commands::print(&repositories_text(&repositories)?),
