@@ -9,6 +9,7 @@ mod hostile;
 mod mirror_server;
 mod odd;
 mod plugin_library;
+mod plugins;
 mod refused;
 mod serve;
 mod tutorial;

@@ -14,10 +14,10 @@ analyze() {
 }
 
 plugin() {
-    local cache
-    cache=$(mktemp -d)
-    "$target/debug/examples/bench" "$RETRACE_PLUGIN_DIR" "$cache"
-    rm -rf "$cache"
+    local folder
+    folder=$(mktemp -d)
+    "$target/debug/examples/bench" "$RETRACE_PLUGIN_DIR" "$folder" "$target/debug/retrace"
+    rm -rf "$folder"
 }
 
 case ${1:-all} in
