@@ -93,12 +93,8 @@ fn a_compile_bomb_is_stopped_by_its_limits_while_others_serve() {
     let plugin_dir = dir.path().join("plugins");
     fs::create_dir(&plugin_dir).unwrap();
     fs::write(plugin_dir.join("debian.wasm"), &bytes).unwrap();
-    let options = HostOptions {
-        plugin_dir,
-        cache_dir: dir.path().join("cache"),
-        compiler: program(),
-        ..HostOptions::default()
-    };
+    let options =
+        HostOptions { plugin_dir, cache_dir: dir.path().join("cache"), compiler: program(), ..HostOptions::default() };
     let host = PluginHost::load(&options).unwrap();
     let bomb = with_bomb(2_000, 100_000);
     assert!(bomb.len() > 2_000_000, "{}", bomb.len());

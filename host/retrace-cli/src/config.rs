@@ -133,11 +133,7 @@ impl Default for Config {
 
 impl Default for PluginsConfig {
     fn default() -> Self {
-        Self {
-            trust_dir: config_dir().join("trust/plugins"),
-            priority: Vec::new(),
-            limits: PluginLimits::default(),
-        }
+        Self { trust_dir: config_dir().join("trust/plugins"), priority: Vec::new(), limits: PluginLimits::default() }
     }
 }
 

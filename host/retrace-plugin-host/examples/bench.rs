@@ -19,9 +19,7 @@ use retrace_plugin_host::{
     ReleaseSource,
 };
 use serde_json::json;
-use wasm_encoder::{
-    BlockType, CodeSection, FunctionSection, Instruction, Module, ModuleSection, TypeSection, ValType,
-};
+use wasm_encoder::{BlockType, CodeSection, FunctionSection, Instruction, Module, ModuleSection, TypeSection, ValType};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -100,7 +98,8 @@ fn stops(options: &HostOptions) -> Outcome {
     let plugin = loader.plugin(&fs::read(&path)?, &path)?;
     let stopped = |how: &str, want: FailureKind| {
         let input = json!({ "source": { "named": [how, ""] } });
-        let one = || plugin.guest().call(Function::ParseRelease, &input).answer == Err(CallFailure::Plugin(want.clone()));
+        let one =
+            || plugin.guest().call(Function::ParseRelease, &input).answer == Err(CallFailure::Plugin(want.clone()));
         ms(median(&mut time(STOPS, one)))
     };
     report("plugin-endless-loop-stopped", stopped("loop", FailureKind::Deadline), "ms", "<=", 120.0);
@@ -142,7 +141,9 @@ fn reload(options: &HostOptions, dir: &Path) -> Outcome {
     let original = fs::read(&registry.plugin(&"debian".parse()?)?.info().path)?;
     let mut other = original.clone();
     other.extend([0, 3, 1, b'n', 1]);
-    let put = |bytes: &[u8]| fs::write(dir.join(".new"), bytes).and_then(|()| fs::rename(dir.join(".new"), dir.join("p.wasm")));
+    let put = |bytes: &[u8]| {
+        fs::write(dir.join(".new"), bytes).and_then(|()| fs::rename(dir.join(".new"), dir.join("p.wasm")))
+    };
     put(&original)?;
     let host = PluginHost::load(&HostOptions { plugin_dir: dir.to_owned(), ..options.clone() })?;
     let (answered, lost, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
@@ -152,9 +153,10 @@ fn reload(options: &HostOptions, dir: &Path) -> Outcome {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) || answered.load(Ordering::Relaxed) < RELOAD_CALLS {
                     let registry = host.registry();
-                    let good = registry.plugins().next().is_some_and(|plugin| {
-                        plugin.guest().call(Function::Describe, &json!({})).answer.is_ok()
-                    });
+                    let good = registry
+                        .plugins()
+                        .next()
+                        .is_some_and(|plugin| plugin.guest().call(Function::Describe, &json!({})).answer.is_ok());
                     answered.fetch_add(1, Ordering::Relaxed);
                     lost.fetch_add(usize::from(!good), Ordering::Relaxed);
                 }
@@ -188,7 +190,8 @@ fn bombs(options: &HostOptions, dir: &Path) -> Outcome {
     println!("the compile bomb has {} bytes", bomb.clone().finish().len());
     wasm_encoder::ComponentSection::append_to_component(&ModuleSection(&bomb), &mut bytes);
     let path = dir.join("bomb.wasm");
-    let loader = |limits: &Limits| Loader::new(EngineMode::Production, limits, &dir.join("cache"), options.compiler.clone());
+    let loader =
+        |limits: &Limits| Loader::new(EngineMode::Production, limits, &dir.join("cache"), options.compiler.clone());
     fs::create_dir_all(dir)?;
     let careful = loader(&options.limits)?;
     let mut refused = time(STOPS, || matches!(careful.prepare(&bytes, &path), Err(PluginError::NotAPlugin { .. })));
@@ -218,7 +221,7 @@ fn bombs(options: &HostOptions, dir: &Path) -> Outcome {
         (error, serving.join().unwrap_or_default())
     });
     let Some(error) = error else { return Err("the bomb was compiled".into()) };
-    println!("the child was stopped: {}", std::iter::successors(error.source(), |e| e.source()).fold(error.to_string(), |text, e| format!("{text}: {e}")));
+    println!("the child was stopped: {}", error.source().map_or_else(|| error.to_string(), ToString::to_string));
     report("plugin-bomb-stopped-after", started.elapsed().as_secs_f64(), "s", "<=", 120.0);
     let count = host.registry().plugins().count().max(1);
     let each = us(median(&mut meanwhile)) / f64::from(u32::try_from(count)?);
