@@ -1,7 +1,7 @@
 use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use retrace_plugin_host::{Candidate, Outcome, PackageRef, ReleaseError, ReleaseSource, pick};
+use retrace_plugin_host::{Candidate, Outcome, PackageRef, ReleaseError, ReleaseSource, Selection};
 use serde::Serialize;
 
 use crate::{FAILED, args::Format, commands, config::Config, wiring};
@@ -45,6 +45,9 @@ struct Document {
     function: &'static str,
     answers: Vec<Answer>,
     release: Option<String>,
+    /// What decided: the only claim, the highest confidence, or the operator's list `plugins.priority`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<&'static str>,
     /// Why no release is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
@@ -70,21 +73,20 @@ struct Problem {
 }
 
 pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
-    let host = wiring::plugins(config)?;
-    let (function, candidates) = match (&args.question.os_release, &args.question.release_line, &args.question.package)
-    {
+    let plugins = wiring::plugins(config)?;
+    let (function, selection) = match (&args.question.os_release, &args.question.release_line, &args.question.package) {
         (Some(path), _, _) => {
             let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            ("parse-release", host.parse_release(&ReleaseSource::OsRelease(text)))
+            ("parse-release", plugins.select_by_text(&ReleaseSource::OsRelease(text)))
         }
-        (_, Some(line), _) => ("parse-release", host.parse_release(&ReleaseSource::ReleaseLine(line.clone()))),
+        (_, Some(line), _) => ("parse-release", plugins.select_by_text(&ReleaseSource::ReleaseLine(line.clone()))),
         (_, _, package) => {
             let raw = package.clone().unwrap_or_default();
             let subject = PackageRef { raw, format: None, vendor: args.vendor.clone() };
-            ("guess-release", host.guess_release(&subject))
+            ("guess-release", plugins.select_by_package(&subject))
         }
     };
-    let document = document(function, &candidates);
+    let document = document(function, &selection);
     match args.format {
         Format::Json => commands::print_json(&document)?,
         Format::Text => commands::print(&text(&document)?)?,
@@ -92,12 +94,13 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     Ok(if document.release.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-fn document(function: &'static str, candidates: &[Candidate]) -> Document {
-    let (release, error) = match pick(candidates) {
+fn document(function: &'static str, selection: &Selection) -> Document {
+    let (release, error) = match &selection.decision {
         Ok(claim) => (Some(claim.release.id.to_string()), None),
-        Err(error) => (None, Some(problem(&error))),
+        Err(error) => (None, Some(problem(error))),
     };
-    Document { function, answers: candidates.iter().map(answer).collect(), release, error }
+    let answers = selection.candidates.iter().map(answer).collect();
+    Document { function, answers, release, decided_by: selection.decided_by, error }
 }
 
 fn problem(error: &ReleaseError) -> Problem {
@@ -106,6 +109,7 @@ fn problem(error: &ReleaseError) -> Problem {
         ReleaseError::Ambiguous { candidates } => ("ambiguous", candidates.iter().map(ToString::to_string).collect()),
         ReleaseError::Refused { .. } => ("refused", vec![]),
         ReleaseError::Failed(_) => ("failed", vec![]),
+        ReleaseError::Degraded(_) => ("degraded", vec![]),
     };
     Problem { kind, message: error.to_string(), candidates }
 }
@@ -122,6 +126,7 @@ fn answer(candidate: &Candidate) -> Answer {
         },
         Outcome::Refused(error) => other("refused", Some(error.to_string())),
         Outcome::Failed(failure) => other("failed", Some(failure.kind.to_string())),
+        Outcome::Degraded(why) => other("degraded", Some(why.clone())),
     }
 }
 
@@ -133,7 +138,7 @@ fn text(document: &Document) -> Result<String> {
         writeln!(text, "{plugin:<16} {said:<20} {confidence:<10} {}", reason.as_deref().unwrap_or("-"))?;
     }
     match (&document.release, &document.error) {
-        (Some(release), _) => writeln!(text, "\nrelease: {release}")?,
+        (Some(release), _) => writeln!(text, "\nrelease: {release} ({})", document.decided_by.unwrap_or_default())?,
         (None, Some(Problem { kind: "ambiguous", candidates, .. })) => {
             writeln!(text, "\nAmbiguousRelease: {}", candidates.join(", "))?;
             writeln!(

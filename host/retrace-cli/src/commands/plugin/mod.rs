@@ -5,8 +5,8 @@
 mod build;
 mod change;
 mod check;
-mod explain;
 pub(crate) mod compile;
+mod explain;
 mod install;
 mod keygen;
 mod list;
