@@ -1,20 +1,25 @@
 //! Loads distribution plugins, asks them within limits, and checks every answer.
 //!
-//! A plugin is a WebAssembly component for the world `plugin` of `wit/distro.wit`. [`PluginHost::load`] reads a folder of
-//! them; its other functions ask one plugin or all. Calls take microseconds and block the calling thread for at most the
-//! deadline of [`Limits`].
+//! A plugin is a WebAssembly component for the world `plugin` of `wit/distro.wit`. Three ways in:
+//! - [`PluginHost`] loads a folder of plugins and the [`library`] of installed ones, loads them anew when they change
+//!   ([`Watcher`]), and hands out the [`Registry`] of the moment, which answers questions about distributions;
+//! - [`Loader`] takes one component from its bytes to a [`Plugin`], whose [`Session`] asks it the contract's questions, or to
+//!   a [`Guest`], which is called by JSON and tells what a call cost;
+//! - [`inspect`] looks at a component without compiling or running any of it.
+//!
+//! Calls take microseconds and block the calling thread for at most the deadline of [`Limits`].
 //!
 //! Promises: a plugin has no files, network, clock, randomness or environment, because nothing but the contract's
-//! `logging` can be imported; no call outlives its deadline (in processor time, to within one tick), its memory or its answer's size; a trap fails that call
-//! alone, for each call gets an instance of its own; what comes back is checked against the contract before it becomes
-//! a value of `retrace-types`, and one bad value drops the answer.
+//! `logging` can be imported; no call outlives its deadline (in processor time, to within one tick), its memory or its
+//! answer's size; a trap fails that call alone; what comes back is checked against the contract before it becomes a value of
+//! `retrace-types`, and one bad value drops the answer. What is compiled was found harmless by the static checks, and is
+//! compiled by a child process with limits ([`Compiler::Child`]). A plugin that keeps failing is left alone for a while.
 //!
 //! Three layers of errors never mix: [`CallError`] is the plugin's answer about the caller's input, [`PluginFailure`] is
 //! the plugin's defect, the other variants of [`PluginError`] are the operator's business.
 //!
-//! Not here: fetching what the answers name (`retrace-mirror`), keys (the host only checks that their paths stay in the
-//! plugin's folder), installing and signing plugins. A component is compiled in this process: the checks before it bound
-//! what compiling can cost.
+//! Not here: fetching what the answers name (`retrace-mirror`), keys of distributions (the host only checks that their paths
+//! stay in the plugin's folder).
 
 mod answer;
 mod bindings;

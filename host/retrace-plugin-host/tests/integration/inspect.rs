@@ -24,7 +24,7 @@ fn a_good_plugin_shows_what_it_is() {
     assert_eq!(signature("describe"), "func() -> description");
     assert_eq!(
         signature("repositories"),
-        "func(release: release, arch: string) -> result<list<repository>, call-error>"
+        "func(release: release, arch: architecture) -> result<list<repository>, call-error>"
     );
     assert!(inspection.features.contains(&"bulk-memory"), "{:?}", inspection.features);
     assert!(inspection.counts.functions > 10 && inspection.counts.modules >= 1, "{:?}", inspection.counts);
