@@ -122,13 +122,13 @@ tool_is_stale() {
 }
 
 node_is_there() { command -v npm >/dev/null && [[ $(node --version 2>/dev/null) =~ ^v([0-9]+) && ${BASH_REMATCH[1]} -ge 20 ]]; }
-if tool_is_stale javascript package.json package-lock.json; then
+if tool_is_stale javascript package.json; then
     node_is_there || "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends nodejs npm || true
     node_is_there || {
         printf 'setup: plugins in JavaScript need Node.js 20 or newer with npm; install it, then run this again\n' >&2
         exit 1
     }
-    (cd "$tools/javascript" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    (cd "$tools/javascript" && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --silent)
     printf '%s\n' "$made_from" >"$tools/javascript/.made-from"
 fi
 if tool_is_stale python requirements.txt; then

@@ -61,7 +61,7 @@ impl Template {
             Self::Rust | Self::Declarative => "Rust with the target wasm32-wasip2 (`rustup target add wasm32-wasip2`)",
             Self::RustStd => "Rust with the target wasm32-unknown-unknown (`rustup target add wasm32-unknown-unknown`)",
             Self::C => "clang, lld, wasi-libc and libclang-rt-dev-wasm32 (Debian's names)",
-            Self::JavaScript => "Node.js 20 and, in this folder, jco (`npm ci`)",
+            Self::JavaScript => "Node.js 20 and, in this folder, jco (`npm install`)",
             Self::Python => {
                 "Python 3.11 and, in this folder, componentize-py (`python3 -m venv .venv && .venv/bin/pip install -r \
                  requirements.txt`)"
@@ -216,7 +216,7 @@ fn ci_lines(start: &str, template: Template) -> String {
             "$(command -v sudo) apt-get update",
             "$(command -v sudo) apt-get install -y clang lld wasi-libc libclang-rt-dev-wasm32",
         ],
-        Template::JavaScript => &["command -v npm || (apt-get update && apt-get install -y nodejs npm)", "npm ci"],
+        Template::JavaScript => &["command -v npm || (apt-get update && apt-get install -y nodejs npm)", "npm install"],
         Template::Python => &["python3 -m venv .venv", ".venv/bin/pip install -r requirements.txt"],
     };
     commands.iter().map(|command| format!("{start}{command}\n")).collect()

@@ -85,3 +85,93 @@ fn check_reaches_each_mirror() {
         assert!(run.stderr.contains(says), "{run}");
     }
 }
+
+#[test]
+fn inspect_shows_what_a_file_is_without_running_it() {
+    let Some(cli) = Cli::new() else { return };
+    let plugin = bundled("fedora");
+    let document = json(&cli.run(["plugin", "inspect", &plugin, "--format", "json"]).expect_code(0));
+    assert_eq!(document["contract"], "1.0.0");
+    assert_eq!(document["metadata"]["id"], "fedora");
+    assert_eq!(document["violations"], serde_json::json!([]));
+    assert_eq!(document["signature"]["state"], "none");
+    let text = cli.run(["plugin", "inspect", &plugin]).expect_code(0).stdout;
+    assert!(text.contains("parse-release: func(source: release-source)") && text.contains("retrace:distro/"), "{text}");
+
+    // A core module, text, and nothing.
+    fs::write(cli.path("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    fs::write(cli.path("text.wasm"), "(component)").unwrap();
+    for file in ["core.wasm", "text.wasm"] {
+        let run = cli.run(["plugin", "inspect", file]).expect_code(3);
+        assert!(run.stdout.contains("no plugin"), "{run}");
+    }
+    explains_itself(&cli.run(["plugin", "inspect", "no-such-file.wasm"]).expect_code(2));
+
+    // A signature that nobody trusts proves nothing, and is told.
+    fs::copy(&plugin, cli.path("signed.wasm")).unwrap();
+    fs::write(cli.path("signed.wasm.asc"), "-----BEGIN PGP SIGNATURE-----\n\nnonsense\n").unwrap();
+    let document = json(&cli.run(["plugin", "inspect", "signed.wasm", "--format", "json"]).expect_code(0));
+    assert_eq!(document["signature"]["state"], "bad", "{document}");
+}
+
+#[test]
+fn call_gives_the_answer_with_its_cost_and_tells_defects_from_errors() {
+    let Some(cli) = Cli::new() else { return };
+    let plugin = bundled("fedora");
+    let input = r#"{"source": {"os-release": "ID=fedora\nVERSION_ID=40\n"}}"#;
+    let call = |function: &str, input: &str| {
+        cli.run(["plugin", "call", &plugin, function, "--json", input, "--format", "json"])
+    };
+    let first = json(&call("parse-release", input).expect_code(0));
+    assert_eq!(first["answer"]["ok"]["version"], "40", "{first}");
+    assert!(first["fuel"].as_u64().is_some_and(|fuel| fuel > 1000), "{first}");
+    assert!(first["peak_memory_bytes"].as_u64().is_some_and(|bytes| bytes >= 64 << 10), "{first}");
+    let second = json(&call("parse-release", input).expect_code(0));
+    assert_eq!(first["fuel"], second["fuel"], "fuel is the same each time");
+
+    fs::write(cli.path("input.json"), input).unwrap();
+    let text = cli.run(["plugin", "call", &plugin, "parse-release", "--json", "@input.json"]).expect_code(0).stdout;
+    assert!(text.contains("\"version\": \"40\"") && text.contains(" fuel, "), "{text}");
+    let error =
+        json(&call("parse-release", r#"{"source": {"os-release": "ID=fedora\nVERSION_ID=3\n"}}"#).expect_code(0));
+    assert!(error["answer"]["err"]["unsupported-release"].is_string(), "{error}");
+
+    for (function, input, says) in [
+        ("parse-release", "{", "no JSON"),
+        ("parse-release", "@no-such-file", "cannot read"),
+        ("parse-release", r#"{"source": {"os-releese": ""}}"#, "source"),
+        ("parse", "{}", "retrace plugin wit"),
+    ] {
+        let run = call(function, input).expect_code(2);
+        assert!(run.stderr.contains(says), "{says:?} is not said: {run}");
+    }
+    fs::write(cli.path("text.wasm"), "text").unwrap();
+    cli.run(["plugin", "call", "text.wasm", "describe"]).expect_code(3);
+}
+
+#[test]
+fn bench_measures_every_function() {
+    let Some(cli) = Cli::new() else { return };
+    let plugin = bundled("fedora");
+    let run = cli.run(["plugin", "bench", &plugin, "--calls", "3", "--format", "json"]).expect_code(0);
+    let document = json(&run);
+    let functions = document["functions"].as_array().expect("functions");
+    for name in ["describe", "parse-release", "repositories", "parse-file-names"] {
+        let row = functions.iter().find(|row| row["function"] == name).expect("a row of each function");
+        assert!(row["fuel"].as_u64().is_some_and(|fuel| fuel > 0), "{row}");
+        assert!(row["fresh_us"].is_u64() && row["warm_us"].is_u64(), "{row}");
+    }
+    assert!(cli.run(["plugin", "bench", &plugin, "--calls", "3"]).expect_code(0).stdout.contains("fresh, µs"));
+    cli.run(["plugin", "bench", &plugin, "--calls", "0"]).expect_code(2);
+}
+
+#[test]
+fn limits_are_those_in_force() {
+    let Some(mut cli) = Cli::new() else { return };
+    let text = cli.run(["plugin", "limits"]).expect_code(0).stdout;
+    assert!(text.contains("deadline_ms") && text.contains("fixed by the contract"), "{text}");
+    cli.set("RETRACE_PLUGINS_LIMITS_DEADLINE_MS", "250");
+    let rows = json(&cli.run(["plugin", "limits", "--format", "json"]).expect_code(0));
+    let rows = rows.as_array().expect("a list");
+    assert!(rows.iter().any(|row| row["name"] == "deadline_ms" && row["value"] == 250), "{rows:?}");
+}

@@ -1,7 +1,9 @@
 //! What authors of plugins use: new plugins, their builds, and the commands that look at plugins.
 
 mod commands;
+mod languages;
 mod new;
+mod retro;
 
 use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 

@@ -36,7 +36,6 @@ pub(super) fn of(template: Template) -> Vec<(&'static str, &'static str)> {
         Template::C => &[("distribution.c", text!("c/distribution.c"))],
         Template::JavaScript => &[
             ("distribution.js", text!("javascript/distribution.js")),
-            ("package-lock.json", text!("javascript/package-lock.json")),
             ("package.json", text!("javascript/package.json")),
         ],
         Template::Python => &[

@@ -4,7 +4,8 @@ use anyhow::Result;
 use retrace_plugin_kit::build::{self, BuildOptions, Built};
 use serde::Serialize;
 
-use crate::{FAILED, args::Format, commands};
+use super::NO;
+use crate::{args::Format, commands};
 
 /// Build a plugin in Rust, C, JavaScript or Python into a component
 #[derive(Debug, clap::Args)]
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         Ok(built) => built,
         Err(error) if error.is_about_the_source() => {
             eprintln!("error: {:#}", anyhow::Error::from(error));
-            return Ok(ExitCode::from(FAILED));
+            return Ok(ExitCode::from(NO));
         }
         Err(error) => return Err(error.into()),
     };

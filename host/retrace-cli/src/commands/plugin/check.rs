@@ -5,7 +5,8 @@ use retrace_mirror::{MirrorReach, RepositoryReach, reach};
 use retrace_types::{Architecture, DistroId, RepositorySpec};
 use serde::Serialize;
 
-use crate::{FAILED, args::Format, commands, config::Config, wiring};
+use super::NO;
+use crate::{args::Format, commands, config::Config, wiring};
 
 /// Reach the mirrors of a release, as its plugin names them
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<ExitCode> {
         Format::Text if only_addresses => commands::print(&addresses(&document))?,
         Format::Text => commands::print(&text(&document)?)?,
     }
-    Ok(if document.reachable { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    Ok(if document.reachable { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
 fn repository(spec: &RepositorySpec, reach: RepositoryReach, args: &Args) -> Repository {

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 use retrace_plugin_host::{Candidate, Outcome, PackageRef, ReleaseError, ReleaseSource, Selection};
 use serde::Serialize;
 
-use crate::{FAILED, args::Format, commands, config::Config, wiring};
+use super::NO;
+use crate::{args::Format, commands, config::Config, wiring};
 
 /// Show what every plugin says of a text or a package, and whose word counts
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ struct Document {
     function: &'static str,
     answers: Vec<Answer>,
     release: Option<String>,
-    /// What decided: the only claim, the highest confidence, or the operator's list `plugins.priority`.
+    /// What decided: the only claim, the highest confidence, the operator's priority.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<&'static str>,
     /// Why no release is meant.
@@ -56,6 +57,7 @@ struct Document {
 #[derive(Serialize)]
 struct Answer {
     plugin: String,
+    version: String,
     answer: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     release: Option<String>,
@@ -74,7 +76,8 @@ struct Problem {
 
 pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     let plugins = wiring::plugins(config)?;
-    let (function, selection) = match (&args.question.os_release, &args.question.release_line, &args.question.package) {
+    let Question { os_release, release_line, package } = &args.question;
+    let (function, selection) = match (os_release, release_line, package) {
         (Some(path), _, _) => {
             let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             ("parse-release", plugins.select_by_text(&ReleaseSource::OsRelease(text)))
@@ -91,7 +94,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
         Format::Json => commands::print_json(&document)?,
         Format::Text => commands::print(&text(&document)?)?,
     }
-    Ok(if document.release.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    Ok(if document.release.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
 fn document(function: &'static str, selection: &Selection) -> Document {
@@ -115,8 +118,8 @@ fn problem(error: &ReleaseError) -> Problem {
 }
 
 fn answer(candidate: &Candidate) -> Answer {
-    let plugin = candidate.plugin.to_string();
-    let other = |answer, reason| Answer { plugin: plugin.clone(), answer, release: None, confidence: None, reason };
+    let (plugin, version) = (candidate.plugin.to_string(), candidate.version.clone());
+    let other = |answer, reason| Answer { plugin, version, answer, release: None, confidence: None, reason };
     match &candidate.outcome {
         Outcome::None => other("none", None),
         Outcome::Claim(claim) => Answer {
@@ -132,18 +135,20 @@ fn answer(candidate: &Candidate) -> Answer {
 
 fn text(document: &Document) -> Result<String> {
     let mut text = format!("{:<16} {:<20} {:<10} reason\n", "plugin", "answer", "confidence");
-    for Answer { plugin, answer, release, confidence, reason } in &document.answers {
+    for Answer { plugin, answer, release, confidence, reason, .. } in &document.answers {
         let said = release.as_deref().unwrap_or(answer);
         let confidence = confidence.as_deref().unwrap_or("-");
         writeln!(text, "{plugin:<16} {said:<20} {confidence:<10} {}", reason.as_deref().unwrap_or("-"))?;
     }
     match (&document.release, &document.error) {
-        (Some(release), _) => writeln!(text, "\nrelease: {release} ({})", document.decided_by.unwrap_or_default())?,
+        (Some(release), _) => {
+            writeln!(text, "\nrelease: {release} ({})", document.decided_by.unwrap_or("the only claim"))?;
+        }
         (None, Some(Problem { kind: "ambiguous", candidates, .. })) => {
             writeln!(text, "\nAmbiguousRelease: {}", candidates.join(", "))?;
             writeln!(
                 text,
-                "The build-ids of the crash decide, if these releases are mirrored; an os-release file does at once."
+                "`plugins.priority` of the configuration, an os-release file, or the build-ids of mirrored releases decide."
             )?;
         }
         (None, Some(problem)) => writeln!(text, "\nno release: {}", problem.message)?,

@@ -2,13 +2,18 @@
 //!
 //! A command's file holds its arguments ([`clap::Args`]), whose doc comment and `after_help` are its help, and `run`.
 
+mod bench;
 mod build;
+mod call;
 mod change;
 mod check;
 pub(crate) mod compile;
+mod component;
 mod explain;
+mod inspect;
 mod install;
 mod keygen;
+mod limits;
 mod list;
 mod new;
 mod outcome;
@@ -47,6 +52,10 @@ pub(crate) enum PluginCommand {
     Install(install::Args),
     New(new::Args),
     Build(build::Args),
+    Inspect(inspect::Args),
+    Call(call::Args),
+    Bench(bench::Args),
+    Limits(limits::Args),
     Check(check::Args),
     Explain(explain::Args),
     Wit(wit::Args),
@@ -71,6 +80,10 @@ pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<Exit
         PluginCommand::Install(args) => install::run(config, args),
         PluginCommand::New(args) => new::run(args),
         PluginCommand::Build(args) => build::run(args).await,
+        PluginCommand::Inspect(args) => inspect::run(config, args),
+        PluginCommand::Call(args) => call::run(config, args),
+        PluginCommand::Bench(args) => bench::run(config, args),
+        PluginCommand::Limits(args) => limits::run(config, args),
         PluginCommand::Check(args) => check::run(config, args).await,
         PluginCommand::Explain(args) => explain::run(config, args),
         PluginCommand::Wit(args) => wit::run(args),
