@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod check;
+mod check_guess;
 mod check_repository;
 mod emit;
 mod grammar;
