@@ -106,6 +106,7 @@ pub(crate) fn install_options<'a>(config: &Config, trust: &'a Trust, bundled: &'
         lock: None,
         bundled,
         cache_dir: config.cache_dir.join("plugins"),
+        fixtures_dir: None,
         keys_dir: config.keys_dir.is_dir().then(|| config.keys_dir.clone()),
         compiler: compiler(),
         limits: config.plugins.limits.clone(),

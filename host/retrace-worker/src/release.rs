@@ -1,10 +1,10 @@
 //! Decides which release a core comes from: os-release, else the package's name, else the build-ids.
 
 use retrace_coredump::CoreFacts;
-use retrace_plugin_host::{Claim, PackageRef, Registry, ReleaseError, ReleaseSource, Selection};
+use retrace_plugin_host::{Claim, Origin, PackageRef, Registry, ReleaseError, ReleaseSource, Selection};
 use retrace_store::Store;
 use retrace_types::{
-    Architecture, BuildId, Evidence, Gap, GapReason, Release, ReleaseCandidate, ReleaseId, ReleaseReport,
+    Architecture, BuildId, DistroId, Evidence, Gap, GapReason, Release, ReleaseCandidate, ReleaseId, ReleaseReport,
 };
 
 use crate::{AnalyzeError, AnalyzeRequest};
@@ -23,7 +23,36 @@ pub(crate) enum Decided {
 }
 
 /// Asks the plugins, then the index. Where the plugins leave several releases possible, the index decides among these.
+///
+/// A plugin that was installed without a signature is named as such in the result.
 pub(crate) async fn decide(
+    plugins: &Registry,
+    store: &Store,
+    request: &AnalyzeRequest,
+    facts: &CoreFacts,
+) -> Result<Decision, AnalyzeError> {
+    let mut decision = ask(plugins, store, request, facts).await?;
+    if let Decided::Release { release, report } = &mut decision.outcome
+        && let Some(note) = unsigned(plugins, &release.id.distro)
+    {
+        report.reason = format!("{}; {note}", report.reason);
+        decision.story.push(note);
+    }
+    Ok(decision)
+}
+
+/// What a result says of a plugin that nobody signed; none for all others.
+fn unsigned(plugins: &Registry, distro: &DistroId) -> Option<String> {
+    let plugin = plugins.plugin(distro).ok()?.info();
+    match plugin.origin {
+        Origin::Installed { unsigned: true, .. } => {
+            Some(format!("the plugin {} {} ({}) is not signed", plugin.id, plugin.version, plugin.sha256))
+        }
+        Origin::Installed { unsigned: false, .. } | Origin::Bundled => None,
+    }
+}
+
+async fn ask(
     plugins: &Registry,
     store: &Store,
     request: &AnalyzeRequest,

@@ -244,7 +244,7 @@ impl Locked<'_> {
     }
 
     /// Takes a folder away in one step, then removes it.
-    fn discard(&self, path: &Path) -> Result<(), LibraryError> {
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), LibraryError> {
         let staging = self.staging()?;
         fs::rename(path, staging.path().join("removed")).map_err(LibraryError::io(path))?;
         layout::sync_dir(&self.library.dir).map_err(LibraryError::io(&self.library.dir))?;

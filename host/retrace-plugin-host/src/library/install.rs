@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use retrace_types::DistroId;
+
 use super::{
     Bundled, InstallRecord, Library, LibraryError, PluginsLock, ReportSummary, Signer, Submission, Trust,
     VersionFolder,
@@ -39,6 +41,8 @@ pub struct InstallOptions<'a> {
     pub bundled: &'a [Bundled],
     /// Folder for compiled plugins, the one that the workers use.
     pub cache_dir: PathBuf,
+    /// Folder with the author's fixtures, which the suite then tries as well.
+    pub fixtures_dir: Option<PathBuf>,
     /// Folder with the keys of the distributions, to check those that the plugin names.
     pub keys_dir: Option<PathBuf>,
     /// Who compiles it.
@@ -123,6 +127,8 @@ impl Library {
         if !unchanged {
             let (current, earlier) = before.clone().map_or((None, Vec::new()), |(c, e)| (Some(c), e));
             let history: Vec<_> = current.into_iter().chain(earlier).filter(|known| *known != folder).collect();
+            let history =
+                if options.development { self.without_drafts(&locked, &record.id, history)? } else { history };
             locked.put_in_force(&record.id, &folder, &history)?;
         }
         locked.finish()?;
@@ -142,6 +148,26 @@ impl Library {
                     && known.read().is_ok()
             })
         }))
+    }
+
+    /// Removes what `retrace plugin dev` made before, but for the draft that was in force until now: a save a minute would
+    /// fill the disk. Returns the history without them.
+    fn without_drafts(
+        &self,
+        locked: &Locked<'_>,
+        id: &DistroId,
+        history: Vec<VersionFolder>,
+    ) -> Result<Vec<VersionFolder>, LibraryError> {
+        let mut kept = Vec::new();
+        for (place, folder) in history.into_iter().enumerate() {
+            let is_draft = self.version(id, &folder).is_ok_and(|known| known.record.development);
+            if place > 0 && is_draft {
+                locked.discard(&self.version_dir(id, &folder))?;
+            } else {
+                kept.push(folder);
+            }
+        }
+        Ok(kept)
     }
 
     /// A name for the new folder. The number of a version belongs to the bytes that had it first: others are refused unless
@@ -204,7 +230,7 @@ fn examine(submission: &Submission, dir: &Path, options: &InstallOptions<'_>) ->
 }
 
 fn test(submission: &Submission, options: &InstallOptions<'_>) -> Result<Report, LibraryError> {
-    let fixtures = Fixtures { keys_dir: options.keys_dir.clone(), ..Fixtures::default() };
+    let fixtures = Fixtures { dir: options.fixtures_dir.clone(), keys_dir: options.keys_dir.clone() };
     let quick = conformance::Options {
         limits: options.limits.clone(),
         file: submission.path.clone(),

@@ -9,6 +9,7 @@ mod change;
 mod check;
 pub(crate) mod compile;
 mod component;
+mod dev;
 mod explain;
 mod inspect;
 mod install;
@@ -69,6 +70,7 @@ pub(crate) enum PluginCommand {
     Rollback(change::RollbackArgs),
     Reload(reload::Args),
     Warm(warm::Args),
+    Dev(dev::Args),
 }
 
 pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<ExitCode> {
@@ -96,6 +98,7 @@ pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<Exit
         PluginCommand::Rollback(args) => change::rollback(config, args),
         PluginCommand::Reload(args) => reload::run(config, args),
         PluginCommand::Warm(args) => warm::run(config, args),
+        PluginCommand::Dev(args) => dev::run(config, args).await,
     };
     // What a command cannot say by its exit code is usage or I/O.
     done.or_else(|error| {
