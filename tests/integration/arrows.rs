@@ -46,7 +46,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "retrace-worker",
         ],
     ),
-    ("retrace-plugin-sdk", &[]),
+    // retrace-plugin-sdk-macros: `declarative!`, which is a part of the SDK that has to be a crate of its own.
+    ("retrace-plugin-sdk", &["retrace-plugin-sdk-macros"]),
+    ("retrace-plugin-sdk-macros", &[]),
     ("retrace-plugin-almalinux", &["retrace-plugin-sdk"]),
     ("retrace-plugin-amazonlinux", &["retrace-plugin-sdk"]),
     ("retrace-plugin-centos", &["retrace-plugin-sdk"]),
