@@ -22,6 +22,7 @@ mod keys;
 mod location;
 mod mappable;
 mod mirror;
+mod mirror_list;
 mod options;
 mod reach;
 mod resolve;

@@ -8,6 +8,7 @@ use retrace_types::{RepositoryLayout, RepositorySpec};
 use crate::{
     MirrorError, MirrorOptions,
     location::{Base, Location},
+    mirror_list,
     transfer::Transfer,
 };
 
@@ -41,7 +42,7 @@ pub struct MirrorReach {
 }
 
 /// Asks every mirror of these repositories for the file that its metadata starts with: `repodata/repomd.xml`,
-/// `dists/<suite>/InRelease` or `Release`, or the folder itself. Signatures are not checked.
+/// `dists/<suite>/InRelease` or `Release`, the list of mirrors, or the folder itself. Signatures are not checked.
 ///
 /// # Errors
 /// [`MirrorError::File`] if the download folder cannot be made.
@@ -62,6 +63,11 @@ pub async fn reach(options: &MirrorOptions, specs: &[RepositorySpec]) -> Result<
 }
 
 async fn ask(transfer: &Transfer, spec: &RepositorySpec, mirror: &str) -> Result<String, MirrorError> {
+    if let Some((_, list)) = spec.config.iter().find(|(key, _)| key == mirror_list::SETTING) {
+        let place = Base::parse(mirror)?.at(&Location::parse(list)?);
+        let found = transfer.small(&place, transfer.options().limits.top_bytes).await?;
+        return found.map(|_| place.to_string()).ok_or_else(|| MirrorError::NotFound { url: place.to_string() });
+    }
     let base = Base::parse(mirror)?;
     let candidates = match &spec.layout {
         RepositoryLayout::RpmMd => vec!["repodata/repomd.xml".to_owned()],

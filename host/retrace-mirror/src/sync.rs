@@ -18,7 +18,7 @@ use retrace_store::{NewPackage, NewRepository, RepositoryKey};
 use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256};
 
 use crate::{
-    MirrorError, Progress, keys,
+    MirrorError, Progress, keys, mirror_list,
     location::{Base, Place},
     mirror::Inner,
     revision::Revision,
@@ -127,6 +127,7 @@ async fn sync_one(
     if let RepositoryLayout::Other(layout) = &spec.layout {
         return Err(MirrorError::UnsupportedLayout { repository: spec.id.clone(), layout: layout.clone() });
     }
+    let spec = &*mirror_list::expand(&inner.transfer, spec).await?;
     let keyring = keys::read_keys(spec, inner.transfer.options())?;
     let keys_armored = keyring.to_armored();
     let settings = Revision::settings_of(spec, &keys_armored);
