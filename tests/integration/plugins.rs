@@ -77,7 +77,7 @@ fn a_child_compiles_and_this_process_loads_from_the_cache() {
     let left = fs::read_dir(dir.path().join("cache")).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = left.filter(|name| name.as_encoded_bytes().starts_with(b".compile")).collect();
     assert!(left.is_empty(), "{left:?}");
-    assert!(!dir.path().join("cache/wasmtime/modules").read_dir().unwrap().next().is_none());
+    assert!(dir.path().join("cache/wasmtime/modules").read_dir().unwrap().next().is_some());
 
     // Whoever deletes compiled code has it compiled again.
     fs::remove_dir_all(dir.path().join("cache/wasmtime/modules")).unwrap();

@@ -91,7 +91,10 @@ mod tests {
         let path = |path: &std::path::Path| path.display().to_string();
         let spec = spec(vec![path(&listed), path(&own)]);
         let expanded = expand(&transfer, &spec).await.unwrap();
-        assert_eq!(expanded.mirrors, ["https://mirror.example.org/guid/".to_owned(), "/srv/copy".to_owned(), path(&own)]);
+        assert_eq!(
+            expanded.mirrors,
+            ["https://mirror.example.org/guid/".to_owned(), "/srv/copy".to_owned(), path(&own)]
+        );
 
         let without = RepositorySpec { config: vec![], ..spec.clone() };
         assert_eq!(expand(&transfer, &without).await.unwrap().mirrors, spec.mirrors);

@@ -18,9 +18,10 @@ use retrace_store::{NewPackage, NewRepository, RepositoryKey};
 use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256};
 
 use crate::{
-    MirrorError, Progress, keys, mirror_list,
+    MirrorError, Progress, keys,
     location::{Base, Place},
     mirror::Inner,
+    mirror_list,
     revision::Revision,
 };
 

@@ -1,5 +1,7 @@
 //! What can be known of a file before any of it is compiled or run.
 
+use std::fmt;
+
 use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -50,27 +52,40 @@ pub enum NotAPlugin {
         feature: &'static str,
     },
     /// A function of the contract is missing or of another type.
-    #[error(
-        "its {function} (interface {interface}) is not that of the contract{place}: want {want}, found {found}; the \
-         contract has had it so since {host}, the plugin says it was built for {plugin}: build it against \
-         `retrace plugin wit`"
-    )]
-    WrongType {
-        /// `distribution`.
-        interface: String,
-        /// `repositories`.
-        function: String,
-        /// Where in its type, with a comma and a space before it; may be empty.
-        place: String,
-        /// What the contract has there.
-        want: String,
-        /// What the component has there.
-        found: String,
-        /// Version of the host's contract.
-        host: String,
-        /// Version of the contract that the component's export names.
-        plugin: String,
-    },
+    #[error("{0}")]
+    WrongType(Box<WrongType>),
+}
+
+/// Where a component's function parts from the contract's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongType {
+    /// `distribution`.
+    pub interface: String,
+    /// `repositories`.
+    pub function: String,
+    /// Where in its type; empty for the function as a whole.
+    pub place: String,
+    /// What the contract has there.
+    pub want: String,
+    /// What the component has there.
+    pub found: String,
+    /// Version of the host's contract.
+    pub host: String,
+    /// Version of the contract that the component's export names.
+    pub plugin: String,
+}
+
+impl fmt::Display for WrongType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interface, function, place, want, found, host, plugin } = self;
+        let comma = if place.is_empty() { "" } else { ", " };
+        write!(
+            f,
+            "its {function} (interface {interface}) is not that of the contract{comma}{place}: want {want}, found \
+             {found}; the contract has had it so since {host}, the plugin says it was built for {plugin}: build it \
+             against `retrace plugin wit`"
+        )
+    }
 }
 
 /// What one pass over a file finds, in time in proportion to its size; nothing is validated.

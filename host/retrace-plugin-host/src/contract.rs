@@ -13,7 +13,7 @@ use wasmparser::{
 };
 use wit_parser::{Function, InterfaceId, Resolve, Type, TypeDefKind, UnresolvedPackageGroup};
 
-use crate::NotAPlugin;
+use crate::{NotAPlugin, check::WrongType};
 
 /// The contract that this host speaks: the text of `wit/distro.wit`.
 pub const CONTRACT_WIT: &str = include_str!("../../../wit/distro.wit");
@@ -67,14 +67,16 @@ pub(crate) fn compare(
             Some(_) => Err(mismatch("", "a function", "something else")),
             None => Err(mismatch("", "this function", "nothing of this name")),
         };
-        compared.map_err(|Mismatch { path, want, found }| NotAPlugin::WrongType {
-            interface: interface.to_owned(),
-            function: function.name.clone(),
-            place: if path.is_empty() { String::new() } else { format!(", {path}") },
-            want,
-            found,
-            host: contract.version.clone(),
-            plugin: built_for.to_owned(),
+        compared.map_err(|Mismatch { path, want, found }| {
+            NotAPlugin::WrongType(Box::new(WrongType {
+                interface: interface.to_owned(),
+                function: function.name.clone(),
+                place: path,
+                want,
+                found,
+                host: contract.version.clone(),
+                plugin: built_for.to_owned(),
+            }))
         })?;
     }
     Ok(())

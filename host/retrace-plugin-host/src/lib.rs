@@ -55,7 +55,7 @@ mod status;
 mod watch;
 
 pub use answer::{Candidate, Claim, KernelFiles, NamedPackage, Outcome, PackageRef, ReleaseEntry, ReleaseSource};
-pub use check::{Counts, NotAPlugin};
+pub use check::{Counts, NotAPlugin, WrongType};
 pub use compile::{CompileError, Compiler, compile_child};
 pub use contract::{CONTRACT_WIT, contract_version};
 pub use engine::{EngineMode, FUEL_PER_MILLISECOND, PluginEngine};

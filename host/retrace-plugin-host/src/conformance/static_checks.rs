@@ -49,7 +49,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> StaticChecks {
                 found.a2 = text;
                 found.a3 = not_reached("A2");
             }
-            NotAPlugin::NoExport | NotAPlugin::WrongType { .. } => found.a3 = text,
+            NotAPlugin::NoExport | NotAPlugin::WrongType(_) => found.a3 = text,
             NotAPlugin::Feature { .. } => found.a5 = text,
         }
     }

@@ -87,10 +87,11 @@ fn invalid_code_is_found_before_compiling() {
 fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
-    let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+    let places: Vec<_> =
+        (0..bytes.len()).filter(|at| bytes.get(*at..).is_some_and(|rest| rest.starts_with(from.as_bytes()))).collect();
     assert!(!places.is_empty());
     for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        bytes.splice(at..at + to.len(), to.bytes());
     }
     bytes
 }
@@ -110,9 +111,9 @@ fn a_type_that_differs_is_named_with_its_place() {
     ];
     for (from, to, function, want) in cases {
         let found = violations(&renamed(&good, from, to));
-        let NotAPlugin::WrongType { function: named, .. } = &found[0] else { panic!("{found:?}") };
+        let NotAPlugin::WrongType(wrong) = &found[0] else { panic!("{found:?}") };
         let text = found[0].to_string();
-        assert_eq!(named, function, "{text}");
+        assert_eq!(wrong.function, function, "{text}");
         assert!(text.contains(want) && text.contains("since 1.0.0"), "{text}");
     }
 }

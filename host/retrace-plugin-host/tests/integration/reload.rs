@@ -24,9 +24,11 @@ fn with_version(component: &[u8], version: &str) -> Vec<u8> {
     let current = current_version(component);
     assert_eq!(current.len(), version.len());
     let mut bytes = component.to_vec();
-    let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(current.as_bytes())).collect();
+    let places: Vec<_> = (0..bytes.len())
+        .filter(|at| bytes.get(*at..).is_some_and(|rest| rest.starts_with(current.as_bytes())))
+        .collect();
     for at in places {
-        bytes[at..at + version.len()].copy_from_slice(version.as_bytes());
+        bytes.splice(at..at + version.len(), version.bytes());
     }
     bytes
 }

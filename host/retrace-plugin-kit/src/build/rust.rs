@@ -47,7 +47,7 @@ fn artifact(messages: &[u8], manifest: &str) -> Option<PathBuf> {
             let files = message.get("filenames")?.as_array()?;
             files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
         })
-        .last()
+        .next_back()
 }
 
 #[cfg(test)]

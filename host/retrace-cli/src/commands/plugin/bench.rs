@@ -96,10 +96,9 @@ fn questions(guest: &Guest) -> Vec<(Function, Value)> {
     let release =
         newest.get("release").cloned().unwrap_or_else(|| json!({ "distro": "none", "version": "0", "rolling": false }));
     let arch = newest.pointer("/architectures/0").cloned().unwrap_or_else(|| json!("x86_64"));
-    let (id, version) = (&release["distro"], &release["version"]);
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let os_release =
-        format!("NAME=\"Linux\"\nID={}\nVERSION_ID=\"{}\"\nPRETTY_NAME=\"Linux\"\n", word(id), word(version));
+    let word = |key: &str| release.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (id, version) = (word("distro"), word("version"));
+    let os_release = format!("NAME=\"Linux\"\nID={}\nVERSION_ID=\"{}\"\nPRETTY_NAME=\"Linux\"\n", id, version);
     let package = json!({ "name": "bash", "version": "5.2.26", "release": "3", "arch": arch, "kind": "binary" });
     let names: Vec<_> = (0..1000).map(|i| format!("package{i}-1.{i}-1.x86_64.rpm")).collect();
     let input = |function| match function {
