@@ -2,7 +2,7 @@
 
 use alloc::{format, string::String};
 
-use crate::{PackageId, PackageKind};
+use crate::{PackageId, PackageKind, names::is_part};
 
 /// Most bytes in a name that is read.
 const MAX_BYTES: usize = 512;
@@ -56,11 +56,12 @@ pub fn parse(name: &str) -> Option<PackageId> {
 pub fn format(package: &PackageId) -> Option<String> {
     let revision = package.release.as_ref().map(|revision| format!("-{revision}")).unwrap_or_default();
     let stem = format!("{}_{}{revision}", package.name, package.version);
-    Some(if package.kind == PackageKind::Source {
+    let name = if package.kind == PackageKind::Source {
         format!("{stem}.dsc")
     } else {
         format!("{stem}_{}.deb", package.arch)
-    })
+    };
+    (name.len() <= MAX_BYTES).then_some(name)
 }
 
 fn package(name: &str, version: &str, arch: &str, kind: PackageKind) -> Option<PackageId> {
@@ -71,12 +72,13 @@ fn package(name: &str, version: &str, arch: &str, kind: PackageKind) -> Option<P
     };
     let name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
     let version_byte = |b: u8| b.is_ascii_alphanumeric() || b".+-~".contains(&b);
-    let valid = name.len() >= 2
+    let valid = is_part(name)
+        && name.len() >= 2
         && name.bytes().all(name_byte)
         && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && !version.is_empty()
+        && is_part(version)
         && version.bytes().all(version_byte)
-        && release.is_none_or(|revision| !revision.is_empty() && revision.bytes().all(version_byte));
+        && release.is_none_or(|revision| is_part(revision) && revision.bytes().all(version_byte));
     valid.then(|| PackageId {
         name: name.into(),
         epoch,

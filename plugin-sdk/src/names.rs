@@ -47,7 +47,15 @@ pub fn debug_packages(format: &PackageFormat, subject: &PackageId) -> Result<Vec
         return Ok(vec![]);
     }
     let with = |(suffix, kind)| PackageId { name: format!("{}{suffix}", subject.name), kind, ..subject.clone() };
-    Ok(suffixes.into_iter().map(with).collect())
+    Ok(suffixes.into_iter().map(with).filter(|package| is_part(&package.name)).collect())
+}
+
+/// Most bytes of a part of a package's name.
+const MAX_PART_BYTES: usize = 256;
+
+/// Whether the contract lets a text be name, version or release of a package, its characters aside.
+pub(crate) fn is_part(text: &str) -> bool {
+    (1..=MAX_PART_BYTES).contains(&text.len()) && text != "." && text != ".."
 }
 
 /// The release that a tag in the release part of an RPM package names: the number behind the first of `tags` that is

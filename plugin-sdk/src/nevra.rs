@@ -2,7 +2,7 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use crate::{PackageId, PackageKind};
+use crate::{PackageId, PackageKind, names::is_part};
 
 /// Most bytes in a name that is read.
 const MAX_BYTES: usize = 512;
@@ -61,7 +61,7 @@ pub fn parse(name: &str) -> Option<PackageId> {
         (None, None) => (None, name, version),
         (Some(_), Some(_)) => return None,
     };
-    let plain = |part: &str| !part.is_empty() && !part.contains(':');
+    let plain = |part: &str| is_part(part) && !part.contains(':');
     if !(plain(name) && plain(version) && plain(release)) {
         return None;
     }
@@ -75,11 +75,13 @@ pub fn parse(name: &str) -> Option<PackageId> {
     })
 }
 
-/// `name-version-release.arch.rpm`; no epoch, which file names never have. None without a release.
+/// `name-version-release.arch.rpm`; no epoch, which file names never have. None without a release, or if it would be
+/// longer than the contract allows.
 #[must_use]
 pub fn format(package: &PackageId) -> Option<String> {
     let release = package.release.as_ref()?;
-    Some(format!("{}-{}-{release}.{}.rpm", package.name, package.version, package.arch))
+    let name = format!("{}-{}-{release}.{}.rpm", package.name, package.version, package.arch);
+    (name.len() <= MAX_BYTES).then_some(name)
 }
 
 /// The number behind a distribution tag in a release: `40` for the tag `fc` in `bash-5.2.26-3.fc40.x86_64`.
@@ -197,6 +199,8 @@ mod tests {
             ("bash-99999999999:5-3.fc40.x86_64", None),
             ("bash_5.2-1_amd64.deb", None),
             ("", None),
+            ("bash-.-1.fc40.x86_64", None), // no part is a name of folders
+            ("bash-1-...x86_64", None),
         ];
         for (name, want) in cases {
             let got = parse(name);
@@ -255,7 +259,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_formatted_is_parsed_back(name in "[a-z][a-z0-9+._-]{0,20}[a-z0-9]", version in "[0-9a-z.~^]{1,10}", release in "[0-9a-z._]{1,10}") {
+        fn what_is_formatted_is_parsed_back(name in "[a-z][a-z0-9+._-]{0,20}[a-z0-9]", version in "[0-9][0-9a-z.~^]{0,9}", release in "[0-9][0-9a-z._]{0,9}") {
             let id = PackageId {
                 kind: kind_of(&name), name, epoch: None, version, release: Some(release), arch: "aarch64".into(),
             };

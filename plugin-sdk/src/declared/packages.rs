@@ -6,7 +6,10 @@ use super::{
     data::{Data, Format, KernelData},
     pattern::{expand, matches},
 };
-use crate::{CallError, KernelFiles, PackageId, PackageKind, deb, names};
+use crate::{
+    CallError, KernelFiles, PackageId, PackageKind, deb,
+    names::{self, is_part},
+};
 
 /// Most bytes of what `uname -r` says.
 const MAX_UNAME_BYTES: usize = 256;
@@ -25,7 +28,7 @@ impl Data {
         let of_rules = rules.filter(|rule| rule.names.iter().any(|pattern| matches(pattern, &subject.name)));
         for template in of_rules.flat_map(|rule| rule.packages) {
             let name = expand(template, |_| Some(&subject.name));
-            if !found.iter().any(|package| package.name == name) {
+            if is_part(&name) && !found.iter().any(|package| package.name == name) {
                 found.push(PackageId { name, kind: PackageKind::DebugInfo, ..subject.clone() });
             }
         }
