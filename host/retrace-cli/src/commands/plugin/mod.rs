@@ -11,6 +11,7 @@ pub(crate) mod compile;
 mod component;
 mod dev;
 mod explain;
+mod fuzz;
 mod inspect;
 mod install;
 mod keygen;
@@ -23,6 +24,8 @@ mod reload;
 mod secret;
 mod show;
 mod sign;
+mod subject;
+mod test;
 mod verify;
 mod warm;
 mod wit;
@@ -46,6 +49,8 @@ pub(crate) const NOT_LOADABLE: u8 = 3;
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) enum PluginCommand {
+    Test(Box<test::Args>),
+    Fuzz(fuzz::Args),
     Keygen(keygen::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -75,6 +80,8 @@ pub(crate) enum PluginCommand {
 
 pub(crate) async fn run(config: &Config, command: &PluginCommand) -> Result<ExitCode> {
     let done = match command {
+        PluginCommand::Test(args) => test::run(config, args),
+        PluginCommand::Fuzz(args) => fuzz::run(config, args),
         PluginCommand::Keygen(args) => keygen::run(args),
         PluginCommand::Sign(args) => sign::run(args),
         PluginCommand::Verify(args) => verify::run(config, args),
