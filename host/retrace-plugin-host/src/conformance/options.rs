@@ -1,7 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::report::{Profile, Seed};
-use crate::Limits;
+use crate::{Compiler, Limits};
 
 /// How to run the suite.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub struct Options {
     pub counter_examples: Option<PathBuf>,
     /// Folder for compiled code, of this user alone; none: nothing is kept.
     pub cache_dir: Option<PathBuf>,
+    /// Who compiles: a child process for anything that is not trusted.
+    pub compiler: Compiler,
+    /// Budgets of fuel (group F) in percent of the published ones.
+    pub fuel_budget_percent: u32,
     /// Time for the whole run; checks that do not get their turn fail.
     pub time_limit: Duration,
 }
@@ -34,6 +38,8 @@ impl Default for Options {
             companions: Vec::new(),
             counter_examples: None,
             cache_dir: None,
+            compiler: Compiler::default(),
+            fuel_budget_percent: 100,
             time_limit: Duration::from_secs(300),
         }
     }
@@ -85,6 +91,28 @@ pub enum ConformanceError {
     Fixture {
         /// The file.
         path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A plugin beside the tested one cannot be loaded.
+    #[error("cannot load {} beside it: {why}; test that plugin by itself", path.display())]
+    Companion {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is nothing to ask.
+    #[error("the component cannot be loaded: {why}; `retrace plugin test` says more")]
+    NotLoadable {
+        /// What is wrong.
+        why: String,
+    },
+    /// The corpus that is built in cannot be read, which a test finds first.
+    #[error("the corpus of {folder} is not valid: {why}")]
+    Corpus {
+        /// Folder of the distribution.
+        folder: String,
         /// What is wrong.
         why: String,
     },

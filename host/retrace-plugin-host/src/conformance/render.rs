@@ -44,6 +44,19 @@ fn text(report: &Report) -> String {
             failure(&mut lines, check);
         }
     }
+    for cost in &report.costs {
+        line(
+            &mut lines,
+            &format!(
+                "  cost {:<16} {:>9} fuel of {:>9}, {:>5} KiB of {:>5}",
+                cost.function,
+                cost.fuel,
+                cost.fuel_budget,
+                cost.peak_memory >> 10,
+                cost.peak_memory_budget >> 10
+            ),
+        );
+    }
     let summary = &report.summary;
     let tally =
         |name: &str, tally: Tally| format!("{name} {} of {}", tally.pass, tally.pass.saturating_add(tally.fail));

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Name of the report's format, in [`Report::schema`].
@@ -26,8 +28,12 @@ pub struct Report {
     pub profile: Profile,
     /// Where the random inputs start: the same seed, the same inputs.
     pub seed: Seed,
+    /// What the plugin was allowed, by the names that `retrace plugin limits` prints.
+    pub limits: BTreeMap<String, u64>,
     /// How the checks ended, counted.
     pub summary: Summary,
+    /// What calls cost, function by function.
+    pub costs: Vec<FunctionCost>,
     /// Every check, in the order of the catalogue.
     pub checks: Vec<CheckResult>,
 }
@@ -113,6 +119,21 @@ impl std::fmt::Display for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:#x}", self.0)
     }
+}
+
+/// The most that a call of one function took, over corpus and fixtures, and what is usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionCost {
+    /// Function of the contract.
+    pub function: String,
+    /// Fuel of the most expensive call.
+    pub fuel: u64,
+    /// Published budget of fuel.
+    pub fuel_budget: u64,
+    /// Bytes of memory after the call that needed most.
+    pub peak_memory: u64,
+    /// Published budget of memory.
+    pub peak_memory_budget: u64,
 }
 
 /// How much a check weighs.

@@ -1,9 +1,9 @@
 //! Group A: what can be known of a file before any of it is compiled or run.
 
-use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Parser, Payload};
 
 use super::outcome::Outcome;
-use crate::{Limits, NotAPlugin, check, engine};
+use crate::{Limits, NotAPlugin, inspect};
 
 /// What group A found. Where one check fails, those that it makes pointless are skipped.
 pub(super) struct StaticChecks {
@@ -15,21 +15,19 @@ pub(super) struct StaticChecks {
     pub(super) a7: Outcome,
 }
 
-pub(super) fn check(bytes: &[u8], limits: &Limits) -> StaticChecks {
-    let not_reached = |after: &str| Outcome::skip(format!("{after} failed"));
-    let all = |after: &str| StaticChecks {
-        a1: not_reached(after),
-        a2: not_reached(after),
-        a3: not_reached(after),
-        a4: not_reached(after),
-        a5: not_reached(after),
-        a7: not_reached(after),
-    };
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if size > limits.file_bytes {
-        let error = NotAPlugin::TooLarge { size, limit: limits.file_bytes };
-        return StaticChecks { a4: Outcome::fail(error.to_string()), ..all("A4") };
+impl StaticChecks {
+    /// Why a host would not load the component.
+    pub(super) fn first_failure(&self) -> Option<String> {
+        let loading = [&self.a1, &self.a2, &self.a3, &self.a4, &self.a5];
+        loading.into_iter().find_map(|outcome| Some(outcome.failure.as_ref()?.message.clone()))
     }
+
+    pub(super) fn into_outcomes(self) -> [(&'static str, Outcome); 6] {
+        [("A1", self.a1), ("A2", self.a2), ("A3", self.a3), ("A4", self.a4), ("A5", self.a5), ("A7", self.a7)]
+    }
+}
+
+pub(super) fn check(bytes: &[u8], limits: &Limits) -> StaticChecks {
     let mut found = StaticChecks {
         a1: Outcome::pass(1),
         a2: Outcome::pass(1),
@@ -38,26 +36,29 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> StaticChecks {
         a5: Outcome::pass(1),
         a7: build_paths(bytes),
     };
-    if let Err(error) = check::check(bytes, limits) {
-        let text = Outcome::fail(error.to_string());
-        match error {
-            NotAPlugin::Invalid(_) | NotAPlugin::CoreModule => return StaticChecks { a1: text, ..all("A1") },
-            NotAPlugin::TooLarge { .. } | NotAPlugin::TooComplex { .. } => {
-                return StaticChecks { a4: text, ..all("A4") };
-            }
-            NotAPlugin::ForbiddenImport { .. } => {
-                found.a2 = text;
-                found.a3 = not_reached("A2");
-            }
-            NotAPlugin::NoExport | NotAPlugin::WrongType(_) => found.a3 = text,
-            NotAPlugin::Feature { .. } => found.a5 = text,
+    let inspected = inspect(bytes, limits);
+    let is_whole = inspected.is_ok();
+    let violations = inspected.map_or_else(|error| vec![error], |inspection| inspection.violations);
+    let mut first = None;
+    for violation in violations {
+        let (id, place) = match violation {
+            NotAPlugin::Invalid(_) | NotAPlugin::CoreModule => ("A1", &mut found.a1),
+            NotAPlugin::ForbiddenImport { .. } => ("A2", &mut found.a2),
+            NotAPlugin::NoExport | NotAPlugin::WrongType(_) => ("A3", &mut found.a3),
+            NotAPlugin::TooLarge { .. } | NotAPlugin::TooComplex { .. } => ("A4", &mut found.a4),
+            NotAPlugin::Feature { .. } => ("A5", &mut found.a5),
+        };
+        if place.failure.is_none() {
+            *place = Outcome::fail(violation.to_string());
         }
+        first.get_or_insert(id);
     }
-    let valid_with = |features| Validator::new_with_features(features).validate_all(bytes).map(drop);
-    if let Err(error) = valid_with(engine::features()) {
-        match valid_with(WasmFeatures::all()) {
-            Ok(()) => found.a5 = Outcome::fail(error.to_string()),
-            Err(error) => return StaticChecks { a1: Outcome::fail(error.to_string()), ..all("A1") },
+    if let (Some(id), false) = (first, is_whole) {
+        // Nothing more was looked at.
+        for place in [&mut found.a1, &mut found.a2, &mut found.a3, &mut found.a4, &mut found.a5] {
+            if place.failure.is_none() {
+                *place = Outcome::skip(format!("not reached: {id} failed"));
+            }
         }
     }
     found

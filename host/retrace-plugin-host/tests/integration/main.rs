@@ -8,6 +8,7 @@
 mod agreement;
 mod bad;
 mod calls;
+mod conformance;
 mod files;
 mod good;
 mod inspect;

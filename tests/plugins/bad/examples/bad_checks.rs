@@ -79,6 +79,9 @@ impl Distribution for Bad {
             ReleaseSource::OsRelease(text) => text,
             ReleaseSource::ReleaseLine(line) => {
                 misbehave(&line);
+                if is("C2") && line.starts_with("Kali ") {
+                    return Ok(Some(release("1")));
+                }
                 return match ReleaseLine::parse(&line) {
                     Some(line) if line.name == "Bad Linux" => served(line.version).map(Some),
                     _ => Ok(None),
@@ -120,7 +123,7 @@ impl Distribution for Bad {
             // As sure of everything as its twin.
             return Ok(Some(guess("1", Confidence::Weak)));
         }
-        match nevra::dist_tag(&subject.raw, "bad") {
+        match nevra::dist_tag(&subject.raw, &Self::describe().id) {
             Some(version) if served(version).is_ok() => Ok(Some(guess(version, Confidence::Likely))),
             _ => Ok(None),
         }
@@ -154,7 +157,7 @@ impl Distribution for Bad {
     fn debugger_for(_release: Release, _arch: String) -> Result<Option<Debugger>, CallError> {
         match () {
             () if is("F1") => burn(1_000_000),
-            () if is("F2") => drop(black_box(vec![1_u8; 44 << 20])),
+            () if is("F2") => drop(black_box(Vec::<u8>::with_capacity(44 << 20))),
             () => {}
         }
         let path = if is("B13") { "usr/bin/gdb" } else { "/usr/bin/gdb" };
@@ -213,7 +216,7 @@ fn misbehave(text: &str) {
     while is("loop") {
         black_box(text);
     }
-    let all = |byte: u8| text.len() > 60_000 && text.bytes().all(|b| b == byte);
+    let long = |start: &str| text.len() > 60_000 && text.starts_with(start);
     match () {
         // What slicing by an index does.
         () if is("D2") && text.len() >= 3 && !text.is_char_boundary(3) => out_of_range(&[]),
@@ -225,15 +228,15 @@ fn misbehave(text: &str) {
         () if is("E1") && text.bytes().filter(|b| *b == b'(').count() > 20_000 => {
             black_box(recursion(1));
         }
-        () if is("E4") && all(0) => {
+        () if is("E4") && long("\0\0") => {
             for _ in 0..1000 {
                 log(Level::Info, "flood");
             }
         }
-        () if is("E5") && all(b'\\') => loop {
+        () if is("E5") && long("\"'\"'") => loop {
             black_box(text);
         },
-        () if is("E6") && all(b'\n') => {
+        () if is("E6") && long("=\n=\n") => {
             let mut blocks: Vec<Vec<u8>> = vec![];
             loop {
                 blocks.push(black_box(vec![1; 1 << 20]));
