@@ -94,6 +94,9 @@ impl Distribution for Bad {
         if is("C3") && os.get("ID") == Some("debian") {
             return Ok(Some(release("1")));
         }
+        if is("C2") && os.get("ID") == Some("kali") {
+            return Ok(Some(release("1")));
+        }
         if is("D3") && text.contains('\r') || os.get("ID") != Some(&Self::describe().id) {
             return Ok(None);
         }
