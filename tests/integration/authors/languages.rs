@@ -1,8 +1,8 @@
-//! One small distribution in six forms that give the same answers.
+//! One small distribution in six forms: each passes the suite, and all give the same answers.
 
 use serde_json::{Value, json as value};
 
-use super::{author, has, json, new_and_build};
+use super::{BUILD_LIMIT, author, has, json, new_and_build};
 
 /// Name of the template, and the program without which it cannot be built.
 const TEMPLATES: [(&str, &str); 6] = [
@@ -94,7 +94,7 @@ fn questions() -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn one_distribution_in_six_forms_gives_the_same_answers() {
+fn one_distribution_in_six_forms_passes_the_suite_and_gives_the_same_answers() {
     let Some(cli) = author() else { return };
     let mut reference: Option<Vec<Value>> = None;
     for (template, program) in TEMPLATES {
@@ -105,6 +105,9 @@ fn one_distribution_in_six_forms_gives_the_same_answers() {
         let component = component.to_str().expect("a plain path");
         let inspected = json(&cli.run(["plugin", "inspect", component, "--format", "json"]).expect_code(0));
         assert!(!inspected["imports"].to_string().contains("wasi"), "{template}: {inspected}");
+        let fixtures = format!("{template}/fixtures");
+        let tested = cli.run_within(BUILD_LIMIT, ["plugin", "test", component, "--fixtures", &fixtures]);
+        tested.expect_code(0);
         if template == "declarative" {
             // It reads more than the template's code does, and words its errors by itself; the fixtures are the same.
             continue;

@@ -20,16 +20,20 @@ fn a_third_party_plugin_serves_a_whole_retrace() {
     let component = plugin.join("build/plugin.wasm");
     let component = component.to_str().expect("a plain path");
 
-    // What the operator does: the plugin, its keys, its mirrors.
-    let before = cli.analyze(&fixture.crash, &[]).expect_code(1);
-    assert!(before.stderr.contains("release"), "{before}");
-    cli.run_within(BUILD_LIMIT, ["plugin", "install", component, "--allow-unsigned"]).expect_code(0);
-    let listed = json(&cli.run(["plugin", "list", "--format", "json"]).expect_code(0));
-    assert!(listed.to_string().contains("\"retro\""), "{listed}");
+    let fixtures = plugin.join("fixtures");
+    let fixtures = fixtures.to_str().expect("a plain path");
+    cli.run_within(BUILD_LIMIT, ["plugin", "test", component, "--fixtures", fixtures]).expect_code(0);
+
+    // What the operator does: the keys, the plugin that names them, its mirrors.
+    let before = cli.analyze(&fixture.crash, &["--format", "json"]).expect_code(3).backtrace();
+    assert!(before.release.is_none(), "no plugin knows it yet: {:?}", before.release);
     let keys = cli.path("keys");
     fs::create_dir_all(keys.join("retro")).unwrap();
     fs::copy(&fixture.key, keys.join("retro/RPM-GPG-KEY-retro-1")).unwrap();
     cli.set("RETRACE_KEYS_DIR", &keys);
+    cli.run_within(BUILD_LIMIT, ["plugin", "install", component, "--allow-unsigned"]).expect_code(0);
+    let listed = json(&cli.run(["plugin", "list", "--format", "json"]).expect_code(0));
+    assert!(listed.to_string().contains("\"retro\""), "{listed}");
     let mirrors = [("base", "base"), ("base-debuginfo", "debuginfo")]
         .map(|(id, folder)| format!("{id}={}", fixture.release.join(folder).display()));
     cli.sync(["retro", "1"], &mirrors, &[]).expect_code(0);

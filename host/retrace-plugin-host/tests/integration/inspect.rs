@@ -101,11 +101,12 @@ fn a_type_that_differs_is_named_with_its_place() {
     let good = component("retrace_plugin_debian");
     let cases = [
         ("plugin-version", "plugin-edition", "describe", "want field plugin-version, found field plugin-edition"),
-        ("debug-packages", "debug-packagez", "debug-packages", "want this function, found nothing of this name"),
+        ("format-file-name", "format-file-nane", "format-file-name", "want this function, found nothing of this name"),
         (
             "malformed-input",
             "malformed-inqut",
-            "parse-release",
+            // The interfaces are compared by name: this one comes before `distribution`.
+            "kernel-for",
             "want case malformed-input, found case malformed-inqut",
         ),
     ];

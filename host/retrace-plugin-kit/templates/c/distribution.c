@@ -258,6 +258,11 @@ static bool parse_epoch(text_t t, uint32_t *epoch) {
     return t.len > 0;
 }
 
+// A name that could stand in a path: not empty, and no folder's name for itself or the one above.
+static bool is_part(text_t t) {
+    return t.len > 0 && !is(t, ".") && !is(t, "..");
+}
+
 // `name-[epoch:]version-release.arch[.rpm]`; the epoch may also stand before the name.
 static bool parse_nevra(text_t t, package_id_t *id) {
     if (t.len > 512) return false;
@@ -274,7 +279,7 @@ static bool parse_nevra(text_t t, package_id_t *id) {
         if (!parse_epoch(until(*part, colon), &epoch.val)) return false;
         *part = from(*part, colon + 1);
     }
-    if (!name.len || !version.len || !rel.len) return false;
+    if (!is_part(name) || !is_part(version) || !is_part(rel)) return false;
     if (contains(name, ":") || contains(version, ":") || contains(rel, ":")) return false;
     *id = (package_id_t){
         .name = copy(name),

@@ -193,7 +193,7 @@ function parseNevra(text) {
   if (version.includes(":") && !name.includes(":")) [epoch, version] = splitFirst(version, ":");
   else if (name.includes(":") && !version.includes(":")) [epoch, name] = splitFirst(name, ":");
   if (epoch !== undefined && !(/^[0-9]+$/.test(epoch) && Number(epoch) < 2 ** 32)) return undefined;
-  if ([name, version, release].some((part) => part === "" || part.includes(":"))) return undefined;
+  if ([name, version, release].some((part) => ["", ".", ".."].includes(part) || part.includes(":"))) return undefined;
   return {
     name,
     epoch: epoch === undefined ? undefined : Number(epoch),

@@ -219,7 +219,7 @@ def parse_nevra(text):
         if not epoch.isdigit() or len(epoch.lstrip("0")) > 10 or int(epoch) >= 2**32:
             return None
         epoch = int(epoch)
-    if not all(part and ":" not in part for part in (name, version, rel)):
+    if not all(part not in ("", ".", "..") and ":" not in part for part in (name, version, rel)):
         return None
     return PackageId(name, epoch, version, rel, arch, kind_of(name, arch))
 

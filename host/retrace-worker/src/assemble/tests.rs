@@ -1,6 +1,7 @@
 //! Which imperfection gets which reason.
 
 use retrace_coredump::NoBuildId;
+use retrace_types::{PackageId, PackageKind, Sha256, SignatureState};
 
 use super::*;
 
@@ -88,7 +89,20 @@ fn missing_debug_information_counts_only_where_a_stack_passes() {
 fn a_module_that_was_left_out_is_no_gap_and_neither_is_its_missing_debug_information() {
     let library = module("/lib/x.so", ModuleKind::File);
     let gaps = vec![(Role::Debuginfo, gap(GapReason::DebuginfoUnknown))];
-    let report = module_report(ModuleState { left_out: true, ..state(&library, false, gaps) }, false);
+    let package = Some(PackageReport {
+        id: PackageId {
+            name: "x".into(),
+            epoch: None,
+            version: "1".into(),
+            release: Some("1".into()),
+            arch: "x86_64".into(),
+        },
+        kind: PackageKind::Binary,
+        sha256: Sha256::from_bytes([0; 32]),
+        signature: SignatureState::Off,
+        repository: "main".into(),
+    });
+    let report = module_report(ModuleState { left_out: true, package, ..state(&library, false, gaps) }, false);
     assert_eq!((report.file, report.debuginfo, report.gaps.len()), (FileState::Unused, FileState::Missing, 0));
 }
 

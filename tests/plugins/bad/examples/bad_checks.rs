@@ -33,7 +33,7 @@ impl Distribution for Bad {
     fn describe() -> Description {
         let id = if is("beside") || is("G2") { "worse" } else { Self::ID };
         let aliases = match () {
-            () if is("C2") => vec!["kali".into()],
+            () if is("C2") => vec!["virtuozzo".into()],
             () if is("G2") => vec!["bad".into()],
             () => vec!["bad-server".into()],
         };
@@ -79,7 +79,7 @@ impl Distribution for Bad {
             ReleaseSource::OsRelease(text) => text,
             ReleaseSource::ReleaseLine(line) => {
                 misbehave(&line);
-                if is("C2") && line.starts_with("Kali ") {
+                if is("C2") && line.starts_with("Virtuozzo ") {
                     return Ok(Some(release("1")));
                 }
                 return match ReleaseLine::parse(&line) {
@@ -94,7 +94,7 @@ impl Distribution for Bad {
         if is("C3") && os.get("ID") == Some("debian") {
             return Ok(Some(release("1")));
         }
-        if is("C2") && os.get("ID") == Some("kali") {
+        if is("C2") && os.get("ID") == Some("virtuozzo") {
             return Ok(Some(release("1")));
         }
         if is("D3") && text.contains('\r') || os.get("ID") != Some(&Self::describe().id) {
