@@ -33,7 +33,7 @@ fn replaced(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     let places: Vec<_> = bytes.windows(old.len()).enumerate().filter(|(_, w)| *w == old).map(|(at, _)| at).collect();
     assert!(!places.is_empty(), "{} is not in the component", String::from_utf8_lossy(old));
     for at in places {
-        bytes[at..at + old.len()].copy_from_slice(new);
+        bytes.splice(at..at + old.len(), new.iter().copied());
     }
     bytes
 }

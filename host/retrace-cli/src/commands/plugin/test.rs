@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Folder with the author's fixtures (*.toml); default: `fixtures` beside the file, if it is there
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// Folder with keys, as the host has it: <id>/<key file>
+    /// Folder with keys, as the host has it: ID/KEY-FILE
     #[arg(long, value_name = "DIR")]
     gpg: Option<PathBuf>,
     /// A plugin that will be installed beside it; may be given again
