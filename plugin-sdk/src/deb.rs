@@ -143,7 +143,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_formatted_is_parsed_back(name in "[a-z0-9][a-z0-9+.-]{1,20}", version in "[0-9][0-9a-z.~+]{0,9}", release in proptest::option::of("[0-9a-z.~+]{1,8}")) {
+        fn what_is_formatted_is_parsed_back(name in "[a-z0-9][a-z0-9+.-]{1,20}", version in "[0-9][0-9a-z.~+]{0,9}", release in proptest::option::of("[0-9a-z][0-9a-z.~+]{0,7}")) {
             let is_debug = name.ends_with("-dbg") || name.ends_with("-dbgsym");
             let kind = if is_debug { PackageKind::DebugInfo } else { PackageKind::Binary };
             let id = PackageId { name, epoch: None, version, release, arch: "amd64".into(), kind };
