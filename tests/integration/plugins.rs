@@ -86,6 +86,29 @@ fn a_child_compiles_and_this_process_loads_from_the_cache() {
     assert!(loader.prepare(&bytes, &path).unwrap());
 }
 
+/// The plugin of openSUSE serves both distributions, and both have a 15.6.
+#[test]
+fn a_version_names_the_release_of_the_distribution_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = HostOptions {
+        plugin_dir: dir.path().join("plugins"),
+        cache_dir: dir.path().join("cache"),
+        compiler: program(),
+        ..HostOptions::default()
+    };
+    fs::create_dir(&options.plugin_dir).unwrap();
+    fs::copy(plugin_dir().join("retrace_plugin_opensuse.wasm"), options.plugin_dir.join("opensuse.wasm")).unwrap();
+    let registry = PluginHost::load(&options).unwrap().registry();
+    for (asked, version, want) in [
+        ("sles", "15.6", "sles 15.6"),
+        ("opensuse-leap", "15.6", "opensuse-leap 15.6"),
+        ("opensuse", "15.6", "opensuse-leap 15.6"),
+    ] {
+        let found = registry.release_by_version(&asked.parse().unwrap(), version).unwrap().id;
+        assert_eq!(format!("{} {}", found.distro, found.version), want, "{asked} {version}");
+    }
+}
+
 #[test]
 fn a_compile_bomb_is_stopped_by_its_limits_while_others_serve() {
     let dir = tempfile::tempdir().unwrap();

@@ -154,6 +154,9 @@ pub(crate) fn file_name(answer: String) -> Result<String, FailureKind> {
 }
 
 pub(crate) fn kernel_files(answer: kernel::KernelFiles) -> Result<KernelFiles, FailureKind> {
+    if answer.debug_packages.is_empty() {
+        return Err(invalid("kernel.debug-packages", "is empty"));
+    }
     Ok(KernelFiles {
         debug_packages: packages("kernel.debug-packages", answer.debug_packages)?,
         vmlinux: repository::absolute_path("kernel.vmlinux", answer.vmlinux)?,

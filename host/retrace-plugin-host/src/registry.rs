@@ -90,7 +90,10 @@ impl Registry {
         let has_version = |release: &&Release| release.id.version.as_str() == version;
         let has_codename =
             |release: &&Release| release.codename.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(version));
-        let found = releases.iter().find(has_version).or_else(|| releases.iter().find(has_codename));
+        // One plugin may serve several distributions that share a version: Leap 15.6, SLES 15.6.
+        let of = |own: bool| releases.iter().filter(move |release| !own || release.id.distro == *distro);
+        let find = |own: bool| of(own).find(has_version).or_else(|| of(own).find(has_codename));
+        let found = find(true).or_else(|| find(false));
         found.cloned().ok_or_else(|| PluginError::NoRelease {
             distro: plugin.info().id.clone(),
             version: version.chars().take(64).collect(),

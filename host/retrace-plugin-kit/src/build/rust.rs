@@ -1,6 +1,9 @@
 //! Rust: cargo builds a crate for a WebAssembly target.
 
-use std::{fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use retrace_process::find_program;
 use serde_json::Value;
@@ -22,9 +25,24 @@ pub(super) async fn build(tools: &mut Tools, profile: &str) -> Result<PathBuf, K
     let arguments = ["build", "--lib", "--target", &target, "--profile", profile];
     let mut arguments = arguments.map(String::from).to_vec();
     arguments.push("--message-format=json-render-diagnostics".to_owned());
+    if let Some(home) = cargo_home() {
+        arguments.extend(["--config".to_owned(), without_home(&target, &home)]);
+    }
     let messages = tools.run(&cargo, arguments).await?;
     let hint = "Cargo.toml needs `crate-type = [\"cdylib\", \"rlib\"]` below [lib]";
     artifact(&messages, &manifest.to_string_lossy()).ok_or(KitError::NoResult { tool: "cargo", hint })
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))
+}
+
+/// A setting that keeps that folder out of the panics of dependencies: check A7 wants no path of the author's machine in
+/// a plugin. `RUSTFLAGS` of the author goes before it.
+fn without_home(target: &str, home: &Path) -> String {
+    let flag = format!("--remap-path-prefix={}=/cargo", home.display());
+    format!("target.{target}.rustflags=[{}]", toml::Value::String(flag))
 }
 
 /// `[package.metadata.retrace] target = "..."`. What is no TOML, cargo refuses better.
@@ -52,9 +70,15 @@ fn artifact(messages: &[u8], manifest: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
+
+    #[test]
+    fn the_folder_of_dependencies_is_mapped_away() {
+        let setting = without_home("wasm32-wasip2", Path::new("/home/a \"b\"/.cargo"));
+        let table: Table = setting.parse().unwrap();
+        let flags = &table["target"]["wasm32-wasip2"]["rustflags"];
+        assert_eq!(flags[0].as_str(), Some("--remap-path-prefix=/home/a \"b\"/.cargo=/cargo"));
+    }
 
     #[test]
     fn the_manifest_may_name_the_target() {
