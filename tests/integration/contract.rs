@@ -5,7 +5,7 @@ mod reference;
 
 use std::{fs, path::PathBuf};
 
-use retrace_tests::checkout;
+use retrace_tests::{Cli, checkout};
 use wit_component::semver_check;
 use wit_parser::Resolve;
 
@@ -54,6 +54,26 @@ fn the_contract_is_compatible_with_every_frozen_version() {
                 folder.display()
             )
         });
+    }
+}
+
+/// `tests/scripts/freeze-contract.sh` made them.
+#[test]
+fn plugins_built_for_every_frozen_version_pass_the_suite_of_today() {
+    let Some(cli) = Cli::new() else { return };
+    for version in frozen() {
+        let plugins: Vec<_> = fs::read_dir(&version)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect();
+        assert!(plugins.len() > 3, "{}: plugins are missing", version.display());
+        for plugin in plugins {
+            let component = plugin.join("plugin.wasm");
+            let (component, fixtures) = (component.to_str().unwrap(), plugin.join("fixtures"));
+            let run = cli.run(["plugin", "test", component, "--fixtures", fixtures.to_str().unwrap()]).expect_code(0);
+            assert!(run.stdout.contains("passed: must"), "{run}");
+        }
     }
 }
 
