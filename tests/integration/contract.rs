@@ -62,11 +62,8 @@ fn the_contract_is_compatible_with_every_frozen_version() {
 fn plugins_built_for_every_frozen_version_pass_the_suite_of_today() {
     let Some(cli) = Cli::new() else { return };
     for version in frozen() {
-        let plugins: Vec<_> = fs::read_dir(&version)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_dir())
-            .collect();
+        let plugins: Vec<_> =
+            fs::read_dir(&version).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
         assert!(plugins.len() > 3, "{}: plugins are missing", version.display());
         for plugin in plugins {
             let component = plugin.join("plugin.wasm");

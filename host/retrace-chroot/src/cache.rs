@@ -278,7 +278,17 @@ fn name(file: NamedTempFile, places: &[PathBuf]) -> Result<(), ChrootError> {
     if elf::extent(file.path()) == Extent::Unknown {
         file.as_file().sync_data().map_err(ChrootError::io("create", first))?;
     }
-    file.persist(first).map_err(|error| ChrootError::io("create", first)(error.error))?;
+    match file.persist_noclobber(first) {
+        // Another process was first with the same file. It stays: replacing it would pull it away from whoever is about to
+        // link it, and link(2) then says that it is not there.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists && elf::extent(first) != Extent::Cut => {}
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            error.file.persist(first).map_err(|error| ChrootError::io("create", first)(error.error))?;
+        }
+        named => {
+            named.map_err(|error| ChrootError::io("create", first)(error.error))?;
+        }
+    }
     for place in others {
         match fs::hard_link(first, place) {
             // Another process was first with the same file.

@@ -235,7 +235,12 @@ impl Builder {
         if let Some(folder) = name.parent() {
             create_dir(folder)?;
         }
-        match fs::hard_link(target, name) {
+        let mut linked = fs::hard_link(target, name);
+        if linked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // Replaced in this instant, as a file that had been cut is: link(2) found the old one, gone before it had a link.
+            linked = fs::hard_link(target, name);
+        }
+        match linked {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ChrootError::io("link", target)(error)),

@@ -194,6 +194,27 @@ async fn fills_at_the_same_time_end_in_the_same_files() {
     assert_eq!(unnamed(&package.cache()), 0);
 }
 
+/// Whoever links a file must not find it replaced.
+#[test]
+fn the_first_of_two_equal_files_keeps_the_name_unless_it_was_cut() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let program = fs::read("/proc/self/exe").unwrap();
+    let place = dir.path().join("aa/bb/executable");
+    let store = |bytes: &[u8]| {
+        let mut file = NamedTempFile::new_in(dir.path()).unwrap();
+        file.write_all(bytes).unwrap();
+        name(file, std::slice::from_ref(&place)).unwrap();
+        fs::metadata(&place).unwrap().ino()
+    };
+    let first = store(&program);
+    assert_eq!(store(&program), first);
+    fs::write(&place, program.get(..1_000).unwrap()).unwrap();
+    store(&program);
+    assert_eq!(fs::metadata(&place).unwrap().len(), u64::try_from(program.len()).unwrap());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
 #[tokio::test]
 async fn supplementary_debug_information_comes_along() {
     if !has_tools(&[&TOOLS[..], &["dwz"]].concat()).await {
