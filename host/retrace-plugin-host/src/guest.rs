@@ -94,6 +94,17 @@ impl Guest {
     /// # Errors
     /// [`FailureKind::Incompatible`] if it is no component, or its types are others than the contract's.
     pub fn load(engine: &Arc<PluginEngine>, bytes: &[u8], name: &str, limits: &Limits) -> Result<Self, FailureKind> {
+        Self::load_known(engine, bytes, digest(bytes), name, limits)
+    }
+
+    /// As [`Guest::load`], of bytes whose digest was computed before: hashing is a noticeable part of a load.
+    pub(crate) fn load_known(
+        engine: &Arc<PluginEngine>,
+        bytes: &[u8],
+        sha256: Sha256,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<Self, FailureKind> {
         let hits = engine.cache_hits();
         let component = Component::from_binary(engine.engine(), bytes).map_err(|error| incompatible(&error))?;
         let from_cache = engine.cache_hits() > hits;
@@ -118,7 +129,7 @@ impl Guest {
             pre,
             limits: limits.clone(),
             name: name.into(),
-            sha256: digest(bytes),
+            sha256,
             from_cache,
         })
     }

@@ -184,7 +184,7 @@ impl PluginHost {
             if unready == Unready::Leave && !self.loader.is_ready(sha256) {
                 return Ok(None);
             }
-            let plugin = self.loader.plugin_of(&bytes, &source.path, source.origin)?;
+            let plugin = self.loader.plugin_of(&bytes, sha256, &source.path, source.origin)?;
             source.check_id(&plugin)?;
             Ok(Some(plugin))
         });

@@ -71,9 +71,12 @@ impl Loader {
     /// # Errors
     /// [`PluginError::NotAPlugin`] for a broken rule, [`PluginError::Compile`].
     pub fn prepare(&self, bytes: &[u8], path: &Path) -> Result<bool, PluginError> {
+        self.prepare_known(bytes, digest(bytes), path)
+    }
+
+    fn prepare_known(&self, bytes: &[u8], sha256: Sha256, path: &Path) -> Result<bool, PluginError> {
         let not_a_plugin = |source: NotAPlugin| PluginError::NotAPlugin { path: path.to_owned(), source };
         check::check(bytes, &self.limits).map_err(not_a_plugin)?;
-        let sha256 = digest(bytes);
         if self.is_ready(sha256) {
             return Ok(false);
         }
@@ -93,10 +96,11 @@ impl Loader {
     /// # Errors
     /// As [`Loader::prepare`]; [`PluginError::Failure`] if it cannot be linked.
     pub fn guest(&self, bytes: &[u8], path: &Path) -> Result<Arc<Guest>, PluginError> {
-        self.prepare(bytes, path)?;
+        let sha256 = digest(bytes);
+        self.prepare_known(bytes, sha256, path)?;
         let name = plugin::file_name(path);
-        let guest = Guest::load(&self.engine, bytes, &name, &self.limits);
-        Ok(Arc::new(guest.map_err(|kind| plugin::load_failure(path, digest(bytes), "load", kind))?))
+        let guest = Guest::load_known(&self.engine, bytes, sha256, &name, &self.limits);
+        Ok(Arc::new(guest.map_err(|kind| plugin::load_failure(path, sha256, "load", kind))?))
     }
 
     /// Makes a plugin of a component: compiles it if need be, links it, asks it to describe itself.
@@ -104,15 +108,21 @@ impl Loader {
     /// # Errors
     /// As [`Loader::guest`]; [`PluginError::Failure`] also if its description breaks a rule.
     pub fn plugin(&self, bytes: &[u8], path: &Path) -> Result<Arc<Plugin>, PluginError> {
-        self.plugin_of(bytes, path, Origin::default())
+        self.plugin_of(bytes, digest(bytes), path, Origin::default())
     }
 
-    pub(crate) fn plugin_of(&self, bytes: &[u8], path: &Path, origin: Origin) -> Result<Arc<Plugin>, PluginError> {
+    pub(crate) fn plugin_of(
+        &self,
+        bytes: &[u8],
+        sha256: Sha256,
+        path: &Path,
+        origin: Origin,
+    ) -> Result<Arc<Plugin>, PluginError> {
         let started = Instant::now();
-        let compiled = self.prepare(bytes, path)?;
+        let compiled = self.prepare_known(bytes, sha256, path)?;
         let inputs = Some(FailureInputs::new(&self.cache_dir.join("failures")));
         let extras = Extras { origin, inputs, compiled, started };
-        Ok(Arc::new(Plugin::load_with(&self.engine, bytes, path, &self.limits, extras)?))
+        Ok(Arc::new(Plugin::load_with(&self.engine, bytes, sha256, path, &self.limits, extras)?))
     }
 
     fn compile(&self, program: &Path, bytes: &[u8], sha256: Sha256) -> Result<(), CompileError> {

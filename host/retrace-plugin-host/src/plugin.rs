@@ -17,7 +17,7 @@ use crate::{
     convert::{self, Owner},
     engine::PluginEngine,
     failures::FailureInputs,
-    guest::Instances,
+    guest::{self, Instances},
 };
 
 /// What is known of a loaded plugin.
@@ -99,20 +99,20 @@ impl Plugin {
         path: &Path,
         limits: &Limits,
     ) -> Result<Arc<Self>, Box<PluginFailure>> {
-        Self::load_with(engine, bytes, path, limits, Extras::default()).map(Arc::new)
+        Self::load_with(engine, bytes, guest::digest(bytes), path, limits, Extras::default()).map(Arc::new)
     }
 
     pub(crate) fn load_with(
         engine: &Arc<PluginEngine>,
         bytes: &[u8],
+        sha256: Sha256,
         path: &Path,
         limits: &Limits,
         extras: Extras,
     ) -> Result<Self, Box<PluginFailure>> {
         let name = file_name(path);
-        let sha256 = crate::guest::digest(bytes);
         let failed = |function, kind| load_failure(path, sha256, function, kind);
-        let guest = Guest::load(engine, bytes, &name, limits).map_err(|kind| failed("load", kind))?;
+        let guest = Guest::load_known(engine, bytes, sha256, &name, limits).map_err(|kind| failed("load", kind))?;
         let function = Function::Describe;
         let (answer, _) =
             Instances::fresh().run(&guest, function, |exports, store| exports.distribution().call_describe(store));
