@@ -13,7 +13,8 @@ use retrace_process::{Ending, Invocation, capture, find_program};
 use crate::{
     KitError, Language,
     component::{self, Encoding},
-    contract,
+    contract, section,
+    section::Manifest,
 };
 
 /// Where a build puts the component, below the plugin's folder.
@@ -66,6 +67,7 @@ pub async fn build(dir: &Path, options: &BuildOptions) -> Result<Built, KitError
     let dir = fs::canonicalize(dir).map_err(KitError::file("read", dir))?;
     let scratch = dir.join("build");
     fs::create_dir_all(&scratch).map_err(KitError::file("make", &scratch))?;
+    let manifest = Manifest::of(&dir)?;
     let mut tools = Tools { dir: dir.clone(), commands: Vec::new() };
     let made = match language {
         Language::Rust => rust::build(&mut tools, &options.profile).await?,
@@ -78,6 +80,10 @@ pub async fn build(dir: &Path, options: &BuildOptions) -> Result<Built, KitError
         Some(Encoding::Component) => bytes,
         Some(Encoding::Module) => component::from_module(&bytes)?,
         None => return Err(KitError::NotWasm { path: made }),
+    };
+    let component = match &manifest {
+        Some(manifest) => section::add(component, manifest),
+        None => component,
     };
     let path = options.out.clone().unwrap_or_else(|| dir.join(RESULT));
     replace(&path, &component)?;

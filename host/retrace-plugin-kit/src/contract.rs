@@ -19,6 +19,12 @@ pub fn package() -> &'static str {
     named.map_or("retrace:distro", |name| name.trim_end_matches(';'))
 }
 
+/// The version alone: `1.0.0`.
+#[must_use]
+pub fn version() -> &'static str {
+    package().split_once('@').map_or("", |(_, version)| version)
+}
+
 /// Bindings for a plugin in C, by file name: `plugin.h`, `plugin.c` and `plugin_component_type.o`, an object file that
 /// tells the component step the types.
 ///
@@ -47,6 +53,7 @@ mod tests {
     #[test]
     fn the_contract_names_its_version() {
         assert!(package().starts_with("retrace:distro@1."), "{}", package());
+        assert!(version().starts_with("1.") && version().split('.').count() == 3, "{}", version());
     }
 
     #[test]

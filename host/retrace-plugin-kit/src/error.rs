@@ -88,6 +88,17 @@ pub enum KitError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The file that says what the plugin is does not say it.
+    #[error(
+        "{} does not say what the plugin is ({why}): write id and version, as `describe` answers them",
+        path.display()
+    )]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The contract that this build carries cannot be read: a defect of the build.
     #[error("the contract cannot be read: this build of Retrace is damaged")]
     Contract(#[source] Box<dyn Error + Send + Sync>),
@@ -103,6 +114,6 @@ impl KitError {
     /// Whether the source of the plugin is at fault, and not the machine.
     #[must_use]
     pub fn is_about_the_source(&self) -> bool {
-        matches!(self, Self::ToolFailed { .. } | Self::NoResult { .. } | Self::Component { .. })
+        matches!(self, Self::ToolFailed { .. } | Self::NoResult { .. } | Self::Component { .. } | Self::Manifest { .. })
     }
 }

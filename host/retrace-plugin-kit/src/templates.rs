@@ -286,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_without_the_sdk_says_what_it_is() {
+        for template in Template::ALL {
+            let files = plugin("acme.os", template).files();
+            let manifest = files.iter().find(|(name, _)| name == crate::MANIFEST);
+            assert_eq!(manifest.is_some(), !template.uses_sdk(), "{template:?}");
+            if let Some((_, text)) = manifest {
+                let manifest: toml::Table = text.parse().unwrap();
+                assert_eq!((manifest["id"].as_str(), manifest["version"].as_str()), (Some("acme.os"), Some("0.1.0")));
+            }
+        }
+    }
+
+    #[test]
     fn a_path_with_quotes_stays_a_path() {
         let sdk = Sdk::Path(PathBuf::from("/a \"b\"\\c"));
         let text = format!("sdk = {}", sdk.dependency(true));

@@ -106,8 +106,17 @@ fn one_distribution_in_six_forms_passes_the_suite_and_gives_the_same_answers() {
         let inspected = json(&cli.run(["plugin", "inspect", component, "--format", "json"]).expect_code(0));
         assert!(!inspected["imports"].to_string().contains("wasi"), "{template}: {inspected}");
         let fixtures = format!("{template}/fixtures");
-        let tested = cli.run_within(BUILD_LIMIT, ["plugin", "test", component, "--fixtures", &fixtures]);
-        tested.expect_code(0);
+        let metadata = &inspected["metadata"];
+        assert_eq!(
+            (&metadata["id"], &metadata["version"]),
+            (&"acme".into(), &"0.1.0".into()),
+            "{template}: {metadata}"
+        );
+        let test = ["plugin", "test", component, "--fixtures", &fixtures, "--format", "json"];
+        let report = json(&cli.run_within(BUILD_LIMIT, test).expect_code(0));
+        let checks = report["checks"].as_array().expect("checks");
+        let a6 = checks.iter().find(|check| check["id"] == "A6").expect("A6");
+        assert_eq!(a6["status"], "pass", "{template}: {a6}");
         if template == "declarative" {
             // It reads more than the template's code does, and words its errors by itself; the fixtures are the same.
             continue;

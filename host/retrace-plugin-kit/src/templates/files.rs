@@ -23,6 +23,9 @@ const COMMON: &[(&str, &str)] = &[
 
 const RUST: &[(&str, &str)] = &[("Cargo.toml", text!("rust/Cargo.toml.in")), ("src/lib.rs", text!("rust/src/lib.rs"))];
 
+/// Of a plugin without an SDK that says what the component is.
+const MANIFEST: (&str, &str) = (crate::MANIFEST, text!("common/plugin.toml"));
+
 /// The files of a template: path below the plugin's folder, and text with markers to fill in.
 pub(super) fn of(template: Template) -> Vec<(&'static str, &'static str)> {
     let own: &[_] = match template {
@@ -33,14 +36,16 @@ pub(super) fn of(template: Template) -> Vec<(&'static str, &'static str)> {
             ("distribution.toml", text!("declarative/distribution.toml")),
             ("src/lib.rs", text!("declarative/src/lib.rs")),
         ],
-        Template::C => &[("distribution.c", text!("c/distribution.c"))],
+        Template::C => &[("distribution.c", text!("c/distribution.c")), MANIFEST],
         Template::JavaScript => &[
             ("distribution.js", text!("javascript/distribution.js")),
             ("package.json", text!("javascript/package.json")),
+            MANIFEST,
         ],
         Template::Python => &[
             ("distribution.py", text!("python/distribution.py")),
             ("requirements.txt", text!("python/requirements.txt")),
+            MANIFEST,
         ],
     };
     COMMON.iter().chain(own).copied().collect()
