@@ -10,7 +10,8 @@ use std::{
 };
 
 use retrace_plugin_host::conformance::{
-    self, CATALOGUE, Companion, Fixtures, FuzzOptions, Level, Options, Profile, Report, ReportFormat, Status, Verdict,
+    self, BUDGETS, CATALOGUE, Companion, Fixtures, FuzzOptions, Options, Profile, Report, ReportFormat, Status,
+    USUAL_SIZE_BYTES, Verdict,
 };
 
 use crate::support::{component, plugin_dir};
@@ -191,7 +192,7 @@ fn shipped() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn the_shipped_plugins_pass_every_must_and_should_together() {
+fn the_shipped_plugins_pass_every_check_together_and_stay_below_half_of_each_budget() {
     let plugins = shipped();
     let cache = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
@@ -208,8 +209,14 @@ fn the_shipped_plugins_pass_every_must_and_should_together() {
         };
         let fixtures = Fixtures { dir: dir.is_dir().then_some(dir), keys_dir: Some(root().join("gpg")) };
         let report = conformance::run(bytes, &fixtures, &options).unwrap();
-        if report.failures().any(|check| check.level != Level::Info) {
+        if report.failures().next().is_some() {
             wrong.push(report.render(ReportFormat::Text));
+        }
+        for cost in &report.costs {
+            let (fuel, memory) = (cost.fuel.saturating_mul(2), cost.peak_memory.saturating_mul(2));
+            if fuel > cost.fuel_budget || memory > cost.peak_memory_budget {
+                wrong.push(format!("{name}: more than half a budget: {cost:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -347,6 +354,24 @@ fn every_check_has_a_page_that_says_the_same() {
     }
     let pages: BTreeSet<_> = fs::read_dir(dir).unwrap().map(|page| page.unwrap().file_name()).collect();
     assert_eq!(pages.len(), CATALOGUE.len() + 1, "a page without a check: {pages:?}");
+}
+
+#[test]
+fn the_page_of_the_budgets_has_those_that_count() {
+    let page = fs::read_to_string(root().join("plugin-sdk/docs/budgets.md")).unwrap();
+    let plain = page.replace(',', "");
+    for budget in BUDGETS {
+        let (name, fuel, mib) = (budget.function.name(), budget.fuel, budget.memory_bytes >> 20);
+        let is_row =
+            |line: &str| line.starts_with(&format!("| `{name}`")) && line.contains(&format!("| {fuel} | {mib} MiB |"));
+        assert!(plain.lines().any(is_row), "no row of {budget:?}");
+    }
+    assert!(plain.contains(&format!("({USUAL_SIZE_BYTES} bytes)")));
+    let pages = root().join("plugin-sdk/docs/checks");
+    for check in CATALOGUE.iter().filter(|check| check.id.starts_with('F')) {
+        let page = fs::read_to_string(pages.join(check.id).with_extension("md")).unwrap();
+        assert!(page.contains("(../budgets.md)"), "{}", check.id);
+    }
 }
 
 #[test]

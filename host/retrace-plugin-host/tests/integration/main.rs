@@ -12,5 +12,6 @@ mod conformance;
 mod files;
 mod good;
 mod inspect;
+mod rebuilds;
 mod reload;
 mod support;
