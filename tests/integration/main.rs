@@ -1,5 +1,6 @@
 //! The whole, from the outside: real cores, real packages, the real command. One binary, a module per scenario.
 
+mod ambiguous;
 mod analyze;
 mod arrows;
 mod authors;
@@ -9,6 +10,7 @@ mod hostile;
 mod mirror_server;
 mod odd;
 mod plugin_library;
+mod plugin_worker;
 mod plugins;
 mod refused;
 mod serve;

@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use retrace_tests::{Cli, Run, skip, target_dir};
+use retrace_tests::{Cli, Run, skip};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::view::salted;
 
 /// A site without bundled plugins that trusts the key `acme`.
 struct Site {
@@ -35,16 +37,8 @@ impl Site {
 
     /// A copy of a plugin of Retrace, which stands for that of a third party. `salt` makes other bytes of it.
     fn plugin(&self, distribution: &str, salt: Option<u8>) -> PathBuf {
-        let name = format!("retrace_plugin_{distribution}.wasm");
-        let plugins = std::env::var_os("RETRACE_PLUGIN_DIR").map(PathBuf::from);
-        let plugins = plugins.unwrap_or_else(|| target_dir().join("wasm32-wasip2/plugin"));
-        let mut bytes = fs::read(plugins.join(name)).expect("the plugin is built");
-        if let Some(salt) = salt {
-            // A custom section: id, size, length of the name, name, content.
-            bytes.extend([0, 6, 4, b's', b'a', b'l', b't', salt]);
-        }
         let path = self.cli.path(&format!("{distribution}{}.wasm", salt.map(|s| s.to_string()).unwrap_or_default()));
-        fs::write(&path, bytes).unwrap();
+        fs::write(&path, salted(distribution, salt)).unwrap();
         path
     }
 

@@ -16,11 +16,11 @@ use crate::view::sync_rpm;
 
 const LIMIT: Duration = Duration::from_secs(90);
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// By lower-case name.
     headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// One request on a connection of its own, as the client of Enterprise Linux 7 does.
@@ -48,11 +48,11 @@ fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], bo
     Answer { status, headers, body: bytes.split_off(end) }
 }
 
-fn get(address: &str, path: &str, password: &str) -> Answer {
+pub(crate) fn get(address: &str, path: &str, password: &str) -> Answer {
     request(address, "GET", path, &[("X-Task-Password", password)], b"")
 }
 
-fn start(cli: &Cli) -> (Running, String) {
+pub(crate) fn start(cli: &Cli) -> (Running, String) {
     let mut server = cli.start(["serve"]);
     let line = server.wait_for_log("Listening on http://", LIMIT);
     let address = line.split("http://").nth(1).expect("an address").trim().trim_end_matches('/').to_owned();
@@ -60,7 +60,7 @@ fn start(cli: &Cli) -> (Running, String) {
 }
 
 /// The archive that abrt's client packs.
-fn archive(crash: &Crash, dir: &Path) -> Vec<u8> {
+pub(crate) fn archive(crash: &Crash, dir: &Path) -> Vec<u8> {
     fs::create_dir_all(dir).unwrap();
     let copied = Command::new("cp").arg("--sparse=always").arg(&crash.core).arg(dir.join("coredump")).status().unwrap();
     assert!(copied.success());
@@ -74,7 +74,7 @@ fn archive(crash: &Crash, dir: &Path) -> Vec<u8> {
 }
 
 /// Id and password of a new task.
-fn create(address: &str, archive: &[u8]) -> (String, String) {
+pub(crate) fn create(address: &str, archive: &[u8]) -> (String, String) {
     let headers = [("Content-Type", "application/x-xz-compressed-tar"), ("X-Task-Type", "0")];
     let created = request(address, "POST", "/create", &headers, archive);
     let body = String::from_utf8_lossy(&created.body).into_owned();
@@ -83,7 +83,7 @@ fn create(address: &str, archive: &[u8]) -> (String, String) {
 }
 
 /// Polls as a client does, until the status starts with `FINISHED`.
-fn wait_until_finished(address: &str, id: &str, password: &str) -> String {
+pub(crate) fn wait_until_finished(address: &str, id: &str, password: &str) -> String {
     let deadline = Instant::now() + LIMIT;
     loop {
         let answer = get(address, &format!("/{id}"), password);

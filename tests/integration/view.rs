@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use retrace_tests::{Cli, RpmFixture, Run, checkout};
+use retrace_tests::{Cli, RpmFixture, Run, checkout, target_dir};
 use retrace_types::{Backtrace, Frame, GapReason, ThreadReport};
 
 /// The thread that took the signal.
@@ -69,4 +69,23 @@ pub(crate) fn explains_itself(run: &Run) {
 pub(crate) fn copy(from: &Path, to: PathBuf) -> PathBuf {
     std::fs::copy(from, &to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
     to
+}
+
+/// A component that `make plugins` has built: `retrace_plugin_fedora`, `examples/bad_checks`.
+pub(crate) fn component(name: &str) -> PathBuf {
+    let built = || target_dir().join("wasm32-wasip2/plugin");
+    let dir = std::env::var_os("RETRACE_PLUGIN_DIR").map_or_else(built, PathBuf::from);
+    dir.join(name).with_extension("wasm")
+}
+
+/// The bytes of a plugin of Retrace, which stands for that of a third party. `salt` makes another file of it.
+pub(crate) fn salted(distribution: &str, salt: Option<u8>) -> Vec<u8> {
+    let path = component(&format!("retrace_plugin_{distribution}"));
+    let mut bytes =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run `make plugins`", path.display()));
+    if let Some(salt) = salt {
+        // A custom section: id, size, length of the name, name, content.
+        bytes.extend([0, 6, 4, b's', b'a', b'l', b't', salt]);
+    }
+    bytes
 }

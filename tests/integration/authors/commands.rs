@@ -2,17 +2,15 @@
 
 use std::fs;
 
-use retrace_tests::{Cli, Lie, MirrorServer, target_dir};
+use retrace_tests::{Cli, Lie, MirrorServer};
 use serde_json::Value;
 
 use super::{BUILD_LIMIT, author, has, json};
-use crate::view::explains_itself;
+use crate::view::{component, explains_itself};
 
 /// The bundled plugin for a distribution.
 fn bundled(id: &str) -> String {
-    let dir =
-        std::env::var("RETRACE_PLUGIN_DIR").map_or_else(|_| target_dir().join("wasm32-wasip2/plugin"), Into::into);
-    dir.join(format!("retrace_plugin_{id}.wasm")).display().to_string()
+    component(&format!("retrace_plugin_{id}")).display().to_string()
 }
 
 #[test]
@@ -163,6 +161,37 @@ fn bench_measures_every_function() {
     }
     assert!(cli.run(["plugin", "bench", &plugin, "--calls", "3"]).expect_code(0).stdout.contains("fresh, µs"));
     cli.run(["plugin", "bench", &plugin, "--calls", "0"]).expect_code(2);
+}
+
+#[test]
+fn fuzz_finds_a_planted_trap_and_prints_the_command_that_shows_it_again() {
+    let Some(cli) = Cli::new() else { return };
+    // The good plugin, and the one that traps on some texts.
+    let good = fs::read(component("examples/bad_checks")).expect("`make plugins` builds it");
+    let (marker, planted) = (b"RETRACE-BAD:none  ", b"RETRACE-BAD:D2    ");
+    let at = good.windows(marker.len()).position(|bytes| bytes == marker).expect("the marker");
+    let bad = [&good[..at], planted, &good[at + marker.len()..]].concat();
+    fs::write(cli.path("good.wasm"), &good).unwrap();
+    fs::write(cli.path("bad.wasm"), bad).unwrap();
+    let fuzz = |file: &str, seconds: &str, more: &[&str]| {
+        cli.run(["plugin", "fuzz", file, "--seconds", seconds].iter().chain(more))
+    };
+
+    let run = fuzz("bad.wasm", "20", &["--format", "json"]).expect_code(1);
+    let document = json(&run);
+    let [finding] = document["findings"].as_array().expect("findings").as_slice() else { panic!("{document}") };
+    assert_eq!((&finding["kind"], &finding["function"]), (&"trap".into(), &"parse-release".into()));
+    let again = finding["rerun"].as_str().expect("a command");
+    let words: Vec<_> = again.split(' ').collect();
+    assert_eq!(words[..3], ["retrace", "plugin", "call"], "{again}");
+    let run = cli.run(&words[1..]).expect_code(1);
+    assert!(run.stdout.contains("the plugin broke: trap") && run.stdout.contains("index out of bounds"), "{run}");
+
+    let seed = document["seed"].as_str().expect("a seed");
+    let run = fuzz("bad.wasm", "20", &["--seed", seed, "--function", "parse-release"]).expect_code(1);
+    assert!(run.stdout.contains(&format!("    again: {again}")), "the same seed finds the same: {run}");
+    let run = fuzz("good.wasm", "2", &[]).expect_code(0);
+    assert!(run.stdout.starts_with("0 findings in "), "{run}");
 }
 
 #[test]

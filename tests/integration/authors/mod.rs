@@ -1,6 +1,7 @@
 //! What authors of plugins use: new plugins, their builds, and the commands that look at plugins.
 
 mod commands;
+mod dev;
 mod languages;
 mod new;
 mod retro;
