@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench.sh [NAME]: benchmarks. NAME is a group: analyze or plugin. Without one, all groups.
+# bench.sh [NAME]: benchmarks. NAME is a group: analyze, plugin or mirror. Without one, all groups.
 # Each figure is a line `bench <name>: <value> <unit>, goal <op> <limit>: met|missed`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -41,14 +41,19 @@ template() { # template FOLDER
         "$(awk "BEGIN { print $seconds <= 60 ? \"met\" : \"missed\" }")"
 }
 
+mirror() {
+    python3 "$here/bench_folder.py" "$target/debug/examples/folder" "$target/fixtures/folder"
+}
+
 case ${1:-all} in
 all)
     analyze
     plugin
+    mirror
     ;;
-analyze | plugin) "$1" ;;
+analyze | plugin | mirror) "$1" ;;
 *)
-    printf 'bench: there is no group %s; there are analyze and plugin\n' "$1" >&2
+    printf 'bench: there is no group %s; there are analyze, plugin and mirror\n' "$1" >&2
     exit 2
     ;;
 esac

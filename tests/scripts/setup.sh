@@ -37,6 +37,8 @@ clang               # plugins in C
 lld                 # the same
 wasi-libc           # the same
 libclang-rt-dev-wasm32  # the same
+debuginfod          # the benchmark of mirrors compares with it
+libarchive-tools    # bsdtar, with which debuginfod reads .deb
 procps              # ps, for tests of process groups
 END
 }
