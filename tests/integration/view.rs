@@ -78,6 +78,17 @@ pub(crate) fn component(name: &str) -> PathBuf {
     dir.join(name).with_extension("wasm")
 }
 
+/// Options of `plugin test` that put every plugin of Retrace beside the tested one.
+pub(crate) fn beside() -> Vec<String> {
+    let folders = std::fs::read_dir(checkout().join("plugins")).expect("the plugins' sources");
+    let names = folders.map(|folder| folder.expect("a folder").file_name().into_string().expect("a plain name"));
+    let mut paths: Vec<_> =
+        names.map(|name| component(&format!("retrace_plugin_{name}")).display().to_string()).collect();
+    paths.sort();
+    assert!(paths.len() >= 10, "{paths:?}");
+    paths.into_iter().flat_map(|path| ["--with".to_owned(), path]).collect()
+}
+
 /// The bytes of a plugin of Retrace, which stands for that of a third party. `salt` makes another file of it.
 pub(crate) fn salted(distribution: &str, salt: Option<u8>) -> Vec<u8> {
     let path = component(&format!("retrace_plugin_{distribution}"));

@@ -11,6 +11,8 @@ use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 use retrace_tests::{Cli, Run, checkout, target_dir};
 use serde_json::Value;
 
+use crate::view::beside;
+
 /// A build compiles the SDK's dependencies the first time, on a machine that does other things too.
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 
@@ -40,6 +42,21 @@ fn new_and_build(cli: &Cli, id: &str, template: &str) -> PathBuf {
     cli.run(["plugin", "new", id, "--template", template, "--dir", template]).expect_code(0);
     cli.run_within(BUILD_LIMIT, ["plugin", "build", template]).expect_code(0);
     cli.path(template).join("build/plugin.wasm")
+}
+
+/// The report of the whole suite on a component that passes it, beside all plugins of Retrace.
+#[track_caller]
+fn suite(cli: &Cli, component: &str, fixtures: &str) -> Value {
+    let arguments = ["plugin", "test", component, "--fixtures", fixtures, "--format", "json"].map(str::to_owned);
+    json(&cli.run_within(BUILD_LIMIT, arguments.into_iter().chain(beside())).expect_code(0))
+}
+
+/// How one check of a report ended: `pass`, `fail` or `skip`.
+#[track_caller]
+fn status<'a>(report: &'a Value, id: &str) -> &'a str {
+    let checks = report["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no check {id}: {report}"));
+    check["status"].as_str().expect("a status")
 }
 
 /// Standard output as JSON.
