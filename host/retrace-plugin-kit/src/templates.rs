@@ -79,12 +79,15 @@ impl FromStr for Template {
     }
 }
 
+/// Version of the SDK that new plugins ask the registry for: that of this checkout, or a later one that fits.
+pub const SDK_VERSION: &str = "1.0.0";
+
 /// Where a crate takes the SDK from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sdk {
     /// A folder `plugin-sdk` of a checkout.
     Path(PathBuf),
-    /// The registry, in the version of this build.
+    /// The registry, in [`SDK_VERSION`].
     Registry,
 }
 
@@ -113,7 +116,7 @@ impl Sdk {
         let source = match self {
             // A JSON string is a TOML basic string.
             Self::Path(path) => format!("path = {}", serde_json::Value::from(path.to_string_lossy())),
-            Self::Registry => format!("version = \"{}\"", env!("CARGO_PKG_VERSION")),
+            Self::Registry => format!("version = \"{SDK_VERSION}\""),
         };
         format!("{{ {source}{} }}", if std { ", features = [\"std\"]" } else { "" })
     }
@@ -270,6 +273,12 @@ mod tests {
     }
 
     #[test]
+    fn new_plugins_ask_for_the_sdk_of_this_checkout() {
+        let manifest: toml::Table = include_str!("../../../plugin-sdk/Cargo.toml").parse().unwrap();
+        assert_eq!(manifest["package"]["version"].as_str(), Some(SDK_VERSION));
+    }
+
+    #[test]
     fn manifests_are_toml_and_name_crate_sdk_and_target() {
         for (template, target) in [(Template::Rust, None), (Template::RustStd, Some("wasm32-unknown-unknown"))] {
             let files = plugin("acme.os", template).files();
@@ -277,7 +286,7 @@ mod tests {
             let manifest: toml::Table = manifest.parse().unwrap();
             assert_eq!(manifest["package"]["name"].as_str(), Some("retrace-plugin-acme-os"));
             let sdk = &manifest["dependencies"]["retrace-plugin-sdk"];
-            assert_eq!(sdk["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+            assert_eq!(sdk["version"].as_str(), Some(SDK_VERSION));
             assert_eq!(sdk.get("features").is_some(), template == Template::RustStd);
             let metadata = manifest["package"].get("metadata");
             let found = metadata.and_then(|metadata| metadata.get("retrace")?.get("target")?.as_str());

@@ -61,7 +61,7 @@ fn without_a_checkout_the_sdk_comes_from_the_registry() {
     let document = json(&cli.run(["plugin", "new", "acme", "--format", "json"]).expect_code(0));
     assert!(document["sdk"].as_str().is_some_and(|sdk| sdk.contains("crates.io")), "{document}");
     let manifest = fs::read_to_string(cli.path("acme/Cargo.toml")).unwrap();
-    assert!(manifest.contains("retrace-plugin-sdk = { version = \"0."), "{manifest}");
+    assert!(manifest.contains("retrace-plugin-sdk = { version = \"1."), "{manifest}");
 }
 
 #[test]

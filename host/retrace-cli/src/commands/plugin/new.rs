@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use retrace_plugin_kit::templates::{NewPlugin, Sdk, Template};
+use retrace_plugin_kit::templates::{NewPlugin, SDK_VERSION, Sdk, Template};
 use retrace_types::DistroId;
 use serde::Serialize;
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     let shown_sdk = args.template.uses_sdk().then(|| match &sdk {
         Sdk::Path(path) => path.display().to_string(),
-        Sdk::Registry => format!("retrace-plugin-sdk {} of crates.io", env!("CARGO_PKG_VERSION")),
+        Sdk::Registry => format!("retrace-plugin-sdk {} of crates.io", SDK_VERSION),
     });
     let document = Document {
         dir: dir.display().to_string(),
