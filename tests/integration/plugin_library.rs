@@ -249,6 +249,25 @@ fn what_is_not_well_signed_is_refused_and_says_what_to_do() {
 }
 
 #[test]
+fn keys_may_come_after_the_plugin_but_not_be_others() {
+    let Some(mut site) = Site::new() else { return };
+    let keys = site.cli.path("keys");
+    fs::create_dir_all(keys.join("rocky")).unwrap();
+    site.cli.set("RETRACE_KEYS_DIR", &keys);
+    let path = site.signed("rocky", None);
+
+    let run = site.install(&path).expect_code(0);
+    let (_, missing) = run.stdout.split_once("before the first sync, put its keys into").expect("it is said");
+    let named: Vec<_> = missing.lines().skip(1).map(str::trim).collect();
+    assert!(!named.is_empty() && named.iter().all(|key| key.starts_with("rocky/")), "{run}");
+
+    fs::copy(site.cli.path("acme.asc"), keys.join(named[0])).unwrap();
+    site.run(&["remove", "rocky"]).expect_code(0);
+    let run = site.install(&path).expect_code(1);
+    assert!(run.stderr.contains("B11") && run.stderr.contains(named[0]), "{run}");
+}
+
+#[test]
 fn an_unsigned_plugin_is_marked_for_ever() {
     let Some(site) = Site::new() else { return };
     let plugin = site.plugin("fedora", None);

@@ -69,6 +69,9 @@ pub struct Fixtures {
     pub dir: Option<PathBuf>,
     /// Folder with the keys of all distributions, as the host has it (check B11); none: the check is skipped.
     pub keys_dir: Option<PathBuf>,
+    /// Whether a key may be missing from that folder, as before a distribution's first sync; one that is there must be the
+    /// right one all the same.
+    pub keys_may_come_later: bool,
 }
 
 /// Why the suite could not be run: nothing is said of the plugin then.

@@ -200,7 +200,7 @@ impl Run<'_> {
             self.check(id, || contract::each_repository(subject, &survey, &known, id));
         }
         self.check("B9", || contract::b9(subject, &survey));
-        self.check("B11", || keys::b11(&survey, fixtures.keys_dir.as_deref()));
+        self.check("B11", || keys::b11(&survey, fixtures));
         self.check("B13", || contract::b13(subject, &survey, &known));
         self.check("B14", || contract::b14(subject, &known));
         self.check("B15", || contract::b15(subject, &known));

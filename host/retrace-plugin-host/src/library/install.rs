@@ -2,8 +2,10 @@
 //! checked, nothing compiles it before it was looked at, nothing is in force before it was tested.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use retrace_types::DistroId;
@@ -17,7 +19,7 @@ use super::{
     metadata,
 };
 use crate::{
-    Compiler, EngineMode, Limits, Loader, PluginError, PluginInfo,
+    Compiler, EngineMode, Limits, Loader, Plugin, PluginError,
     conformance::{self, Fixtures, Profile, Report, Verdict},
 };
 
@@ -43,7 +45,8 @@ pub struct InstallOptions<'a> {
     pub cache_dir: PathBuf,
     /// Folder with the author's fixtures, which the suite then tries as well.
     pub fixtures_dir: Option<PathBuf>,
-    /// Folder with the keys of the distributions, to check those that the plugin names.
+    /// Folder with the keys of the distributions, to check those that the plugin names. One that is missing there is told
+    /// ([`Installation::missing_keys`]); another one under its name is an error.
     pub keys_dir: Option<PathBuf>,
     /// Who compiles it.
     pub compiler: Compiler,
@@ -64,6 +67,8 @@ pub struct Installation {
     pub unchanged: bool,
     /// What the conformance suite said; its `should` checks may have failed.
     pub report: Report,
+    /// Keys that the plugin names and `keys_dir` has not, in order: repositories cannot be mirrored without.
+    pub missing_keys: Vec<String>,
 }
 
 impl Library {
@@ -86,7 +91,9 @@ impl Library {
         write(&new, WASM, &submission.wasm)?;
         let plugin = examine(submission, &new, options)?;
         let report = test(submission, options)?;
-        let metadata = metadata::for_plugin(submission.metadata.as_deref(), &plugin);
+        let missing_keys = options.keys_dir.as_deref().map_or_else(Vec::new, |dir| missing_keys(&plugin, dir));
+        let plugin = plugin.info();
+        let metadata = metadata::for_plugin(submission.metadata.as_deref(), plugin);
         let record = InstallRecord {
             schema: InstallRecord::SCHEMA,
             id: plugin.id.clone(),
@@ -134,7 +141,7 @@ impl Library {
         locked.finish()?;
         let record = self.version(&record.id, &folder).map_or(record, |plugin| plugin.record);
         let replaced = before.map(|(current, _)| current).filter(|current| *current != folder);
-        Ok(Installation { record, folder, replaced, unchanged, report })
+        Ok(Installation { record, folder, replaced, unchanged, report, missing_keys })
     }
 
     /// A folder that holds this very plugin, unharmed and with the same signer.
@@ -211,12 +218,12 @@ fn check_signature(submission: &Submission, options: &InstallOptions<'_>) -> Res
 }
 
 /// Static checks, compiling, `describe`: what a worker will do, done once before.
-fn examine(submission: &Submission, dir: &Path, options: &InstallOptions<'_>) -> Result<PluginInfo, LibraryError> {
+fn examine(submission: &Submission, dir: &Path, options: &InstallOptions<'_>) -> Result<Arc<Plugin>, LibraryError> {
     let compiler = options.compiler.clone();
     let loader = Loader::new(EngineMode::Production, &options.limits, &options.cache_dir, compiler);
     let loader = loader.map_err(|error| LibraryError::Engine(Box::new(error)))?;
     match loader.plugin(&submission.wasm, &dir.join(WASM)) {
-        Ok(plugin) => Ok(plugin.info().clone()),
+        Ok(plugin) => Ok(plugin),
         Err(error) => {
             let why = match &error {
                 // The path would be that of the staging folder.
@@ -229,8 +236,23 @@ fn examine(submission: &Submission, dir: &Path, options: &InstallOptions<'_>) ->
     }
 }
 
+/// The keys that the plugin names and the folder has not.
+fn missing_keys(plugin: &Arc<Plugin>, keys_dir: &Path) -> Vec<String> {
+    let mut job = plugin.job();
+    // What cannot be answered, the suite has found before.
+    let releases = job.releases().unwrap_or_default();
+    let mut missing = BTreeSet::new();
+    for (entry, architecture) in releases.iter().flat_map(|entry| entry.architectures.iter().map(move |a| (entry, a))) {
+        let repositories = job.repositories(&entry.release, *architecture).unwrap_or_default();
+        let keys = repositories.into_iter().flat_map(|repository| repository.keys).map(|key| key.path);
+        missing.extend(keys.filter(|key| !keys_dir.join(key).exists()));
+    }
+    missing.into_iter().collect()
+}
+
 fn test(submission: &Submission, options: &InstallOptions<'_>) -> Result<Report, LibraryError> {
-    let fixtures = Fixtures { dir: options.fixtures_dir.clone(), keys_dir: options.keys_dir.clone() };
+    let fixtures =
+        Fixtures { dir: options.fixtures_dir.clone(), keys_dir: options.keys_dir.clone(), keys_may_come_later: true };
     let quick = conformance::Options {
         limits: options.limits.clone(),
         file: submission.path.clone(),

@@ -110,8 +110,11 @@ fn keys() -> tempfile::TempDir {
 fn test_bad(check: &str, keys: &Path, cache: &Path) -> Report {
     let fixtures = root().join("tests/plugins/bad/fixtures");
     let own = fixtures.join(check);
-    let fixtures =
-        Fixtures { dir: Some(if own.is_dir() { own } else { fixtures.join("default") }), keys_dir: Some(keys.into()) };
+    let fixtures = Fixtures {
+        dir: Some(if own.is_dir() { own } else { fixtures.join("default") }),
+        keys_dir: Some(keys.into()),
+        ..Fixtures::default()
+    };
     // Random inputs find D2 and growth D5 only if there are enough of them.
     let profile = if ["D2", "D5", "none"].contains(&check) { Profile::Full } else { Profile::Quick };
     let options = Options {
@@ -207,7 +210,8 @@ fn the_shipped_plugins_pass_every_check_together_and_stay_below_half_of_each_bud
             cache_dir: Some(cache.path().to_owned()),
             ..Options::default()
         };
-        let fixtures = Fixtures { dir: dir.is_dir().then_some(dir), keys_dir: Some(root().join("gpg")) };
+        let fixtures =
+            Fixtures { dir: dir.is_dir().then_some(dir), keys_dir: Some(root().join("gpg")), ..Fixtures::default() };
         let report = conformance::run(bytes, &fixtures, &options).unwrap();
         if report.failures().next().is_some() {
             wrong.push(report.render(ReportFormat::Text));

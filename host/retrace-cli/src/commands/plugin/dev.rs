@@ -73,7 +73,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<ExitCode> {
             round = round(config, args) => round?,
             signal = tokio::signal::ctrl_c() => return signal.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         };
-        tell(&round, args.format)?;
+        tell(config, &round, args.format)?;
         if args.once {
             return Ok(code(&round));
         }
@@ -121,14 +121,14 @@ async fn round(config: &Config, args: &Args) -> Result<Round> {
     tokio::task::spawn_blocking(install).await?
 }
 
-fn tell(round: &Round, format: Format) -> Result<()> {
+fn tell(config: &Config, round: &Round, format: Format) -> Result<()> {
     if format == Format::Json {
         let mut line = serde_json::to_string(&document(round))?;
         line.push('\n');
         return commands::print(&line);
     }
     match round {
-        Round::Installed(installation) => install::print(installation, format)?,
+        Round::Installed(installation) => install::print(config, installation, format)?,
         Round::Refused(_) | Round::NotBuilt { .. } => {
             let document = document(round);
             eprintln!("error: {}", document.error.unwrap_or_default());

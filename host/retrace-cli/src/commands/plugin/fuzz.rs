@@ -47,7 +47,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     let base = Options { time_limit: Duration::from_secs(args.seconds), seed: args.seed, ..Options::default() };
     let options =
         FuzzOptions { run: suite_options(config, &args.file, &args.counter_examples, base)?, function: args.function };
-    let fixtures = Fixtures { dir: args.fixtures.clone(), keys_dir: None };
+    let fixtures = Fixtures { dir: args.fixtures.clone(), ..Fixtures::default() };
     let report = match conformance::fuzz(&component, &fixtures, &options) {
         Ok(report) => report,
         Err(error @ ConformanceError::NotLoadable { .. }) => {

@@ -51,6 +51,7 @@ struct InstalledDocument<'a> {
     unchanged: bool,
     replaced: Option<String>,
     folder: String,
+    missing_keys: &'a [String],
     #[serde(flatten)]
     record: &'a InstallRecord,
 }
@@ -83,7 +84,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
         let installed = Submission::read(file, companions, Limits::default().file_bytes)
             .and_then(|submission| library.install(&submission, &options));
         match installed {
-            Ok(installation) => print(&installation, args.format)?,
+            Ok(installation) => print(config, &installation, args.format)?,
             Err(error) => return outcome::fail(error, args.format),
         }
     }
@@ -91,14 +92,15 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
 }
 
 /// Tells what was installed.
-pub(super) fn print(installation: &Installation, format: Format) -> Result<()> {
-    let Installation { record, folder, replaced, unchanged, report } = installation;
+pub(super) fn print(config: &Config, installation: &Installation, format: Format) -> Result<()> {
+    let Installation { record, folder, replaced, unchanged, report, missing_keys } = installation;
     match format {
         Format::Json => commands::print_json(&InstalledDocument {
             ok: true,
             unchanged: *unchanged,
             replaced: replaced.as_ref().map(ToString::to_string),
             folder: folder.to_string(),
+            missing_keys,
             record,
         }),
         Format::Text => {
@@ -121,6 +123,12 @@ pub(super) fn print(installation: &Installation, format: Format) -> Result<()> {
             )?;
             for check in report.failures() {
                 writeln!(text, "    {} {}: {}", check.id, check.title, check.message.as_deref().unwrap_or(""))?;
+            }
+            if !missing_keys.is_empty() {
+                writeln!(text, "  before the first sync, put its keys into {}:", config.keys_dir.display())?;
+                for key in missing_keys {
+                    writeln!(text, "    {key}")?;
+                }
             }
             commands::print(&text)
         }

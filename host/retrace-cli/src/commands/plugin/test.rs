@@ -75,6 +75,7 @@ pub(crate) fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     let fixtures = Fixtures {
         dir: args.fixtures.clone().or_else(|| beside.is_dir().then_some(beside)),
         keys_dir: args.gpg.clone(),
+        keys_may_come_later: false,
     };
     let options = options(config, args)?;
     if args.bless {
