@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Builds run compilers.
     ("retrace-plugin-kit", &["retrace-process", "retrace-types"]),
     ("retrace-store", &["retrace-types"]),
+    // retrace-process: mirrors by rsync.
     ("retrace-mirror", &["retrace-package", "retrace-process", "retrace-store", "retrace-types"]),
     ("retrace-chroot", &["retrace-package", "retrace-process", "retrace-types"]),
     (

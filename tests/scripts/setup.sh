@@ -39,6 +39,13 @@ wasi-libc           # the same
 libclang-rt-dev-wasm32  # the same
 debuginfod          # the benchmark of mirrors compares with it
 libarchive-tools    # bsdtar, with which debuginfod reads .deb
+rsync               # mirrors by rsync, and a server of them for the tests
+openssh-client      # mirrors by rsync over ssh
+openssh-server      # a server of them for the tests, started by the client
+openssl             # certificates of the servers of the tests
+python3-pyftpdlib   # an ftp server for the tests
+python3-openssl     # the same with TLS
+wget                # fetching is compared with it
 procps              # ps, for tests of process groups
 END
 }

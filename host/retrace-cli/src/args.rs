@@ -139,7 +139,8 @@ pub(crate) struct SyncArgs {
     pub(crate) architecture: Architecture,
 
     /// Use this mirror, and only the repositories that are named so; a URL or folder without REPOSITORY= is the first
-    /// repository of the release
+    /// repository of the release. Folder, or file, http, https, ftp, ftps, rsync or rsync+ssh URL; $ARCH, $BASEARCH, $VER,
+    /// $MINOR and $CODENAME are replaced, $$ is a dollar sign
     #[arg(long = "mirror", value_name = "[REPOSITORY=]URL")]
     pub(crate) mirrors: Vec<String>,
 

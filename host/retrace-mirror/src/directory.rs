@@ -1,79 +1,91 @@
 //! Folders of packages without metadata: the headers of the packages tell what is there.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
 
-use retrace_package::read_header;
+use retrace_package::{Header, PackageError, read_header};
 use retrace_store::NewPackage;
 use retrace_types::{PackageFormat, PackageKind, Role, Sha256};
 
 use crate::{
-    Limits, MetadataError, MirrorError, budget::Budget, checksum::Digester, error::chain, location::Location,
+    Limits, MetadataError, MirrorError,
+    budget::Budget,
+    checksum::Digester,
+    error::chain,
+    location::{Base, Location, Place},
     mappable::is_mappable,
+    transfer::{Listed, Source},
 };
 
-/// Deepest nesting of folders.
-const MAX_DEPTH: usize = 16;
-
-/// A package file, found by its name.
-#[derive(Debug)]
-pub(crate) struct PackageFile {
-    path: PathBuf,
-    location: Location,
-    size_bytes: u64,
-}
+/// Bytes of a package that are asked for first; most headers of an .rpm fit.
+const FIRST_BYTES: u64 = 128 << 10;
+/// Most bytes of a package that its header may take.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// What the packages of a folder are.
 pub(crate) type Contents = (Vec<NewPackage>, Vec<(String, String)>);
 
-/// The package files below a folder, in order, and a digest that changes when one of them does.
-pub(crate) fn list(folder: &Path, limits: &Limits) -> Result<(Vec<PackageFile>, Sha256), MirrorError> {
-    let mut files = Vec::new();
-    let mut pending = vec![(folder.to_owned(), 0)];
+/// A digest that changes when one of the files does.
+pub(crate) fn digest(files: &[Listed]) -> Sha256 {
     let mut digester = Digester::for_checksum(None);
-    while let Some((dir, depth)) = pending.pop() {
-        let entries = std::fs::read_dir(&dir).map_err(MirrorError::file("read", &dir))?;
-        for entry in entries {
-            let entry = entry.map_err(MirrorError::file("read", &dir))?;
-            let path = entry.path();
-            // A link to a folder may lead in a circle; a link to a package does not.
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if depth < MAX_DEPTH {
-                    pending.push((path, depth + 1));
-                }
-                continue;
-            }
-            let is_package = path.extension().is_some_and(|extension| extension == "rpm" || extension == "deb");
-            let Some(location) = path.strip_prefix(folder).ok().and_then(Path::to_str).filter(|_| is_package) else {
-                continue;
-            };
-            let Ok(location) = Location::parse(location) else { continue };
-            let Ok(metadata) = std::fs::metadata(&path) else { continue };
-            if files.len() as u64 >= limits.packages {
-                let limit = MetadataError::Limit { what: "packages", limit: limits.packages };
-                return Err(MirrorError::metadata(&folder.display())(limit));
-            }
-            files.push((PackageFile { path, location, size_bytes: metadata.len() }, metadata.modified().ok()));
-        }
+    for Listed { location, size_bytes, stamp } in files {
+        digester.update(format!("{} {size_bytes:?} {stamp}\n", location.as_str()).as_bytes());
     }
-    files.sort_by(|(a, _), (b, _)| a.location.as_str().cmp(b.location.as_str()));
-    for (file, modified) in &files {
-        digester.update(format!("{} {} {modified:?}\n", file.location.as_str(), file.size_bytes).as_bytes());
-    }
-    Ok((files.into_iter().map(|(file, _)| file).collect(), digester.finish().0))
+    digester.finish().0
 }
 
-/// Reads the headers; a package that cannot be read is told and left out.
-pub(crate) fn read(files: Vec<PackageFile>, limits: &Limits) -> Result<Contents, MetadataError> {
+/// A package whose header was read.
+pub(crate) struct Package {
+    pub(crate) location: Location,
+    pub(crate) size_bytes: Option<u64>,
+    pub(crate) header: Header,
+}
+
+/// Reads the header of a package, if it is one; of a package on a server as few bytes as it takes.
+pub(crate) async fn read_one(source: &Source, base: &Base, file: Listed) -> Result<Option<Package>, MirrorError> {
+    let place = base.at(&file.location);
+    let Listed { location, size_bytes, .. } = file;
+    if let Place::File(path) = &place {
+        let path = path.clone();
+        let header = parse(move || read_header(&path)).await?;
+        return Ok(usable(&place, header).map(|header| Package { location, size_bytes, header }));
+    }
+    let mut wanted = FIRST_BYTES;
+    loop {
+        let (data, total) = source.head(&place, wanted).await?;
+        let is_all = (data.len() as u64) < wanted || Some(data.len() as u64) == total;
+        let folder = source.options().download_dir.join("partial");
+        let failed = MirrorError::file("write", folder.clone());
+        let header = parse(move || {
+            let written = tempfile::NamedTempFile::new_in(&folder).and_then(|mut file| {
+                file.write_all(&data)?;
+                Ok(file)
+            });
+            written.map(|file| read_header(file.path()))
+        });
+        let header = header.await?.map_err(failed)?;
+        if header.is_err() && !is_all && wanted < MAX_BYTES {
+            wanted = wanted.saturating_mul(8);
+            continue;
+        }
+        let size_bytes = size_bytes.or(total);
+        return Ok(usable(&place, header).map(|header| Package { location, size_bytes, header }));
+    }
+}
+
+async fn parse<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, MirrorError> {
+    tokio::task::spawn_blocking(read).await.map_err(|source| MirrorError::StepLost { step: "read a header", source })
+}
+
+/// A package that cannot be read is told and left out.
+fn usable(place: &Place, header: Result<Header, PackageError>) -> Option<Header> {
+    header.inspect_err(|error| tracing::warn!(%place, error = %chain(error), "a package is left out")).ok()
+}
+
+/// What the index wants of packages.
+pub(crate) fn contents(found: Vec<Package>, limits: &Limits) -> Result<Contents, MetadataError> {
     let (mut packages, mut paths) = (Vec::new(), Vec::new());
     let mut budget = Budget::new(limits);
-    for file in files {
-        let header = match read_header(&file.path) {
-            Ok(header) => header,
-            Err(error) => {
-                tracing::warn!(path = %file.path.display(), error = %chain(&error), "a package is left out");
-                continue;
-            }
-        };
+    for Package { location, size_bytes, header } in found {
         budget.package()?;
         for member in &header.build_ids {
             budget.text(member.path.as_deref().unwrap_or_default())?;
@@ -98,8 +110,8 @@ pub(crate) fn read(files: Vec<PackageFile>, limits: &Limits) -> Result<Contents,
             id: header.id,
             kind: header.kind,
             format: header.format,
-            location: file.location.as_str().to_owned(),
-            size_bytes: Some(file.size_bytes),
+            location: location.as_str().to_owned(),
+            size_bytes,
             sha256: None,
             source: header.source,
             exact_depends: header.exact_depends,

@@ -1,6 +1,7 @@
 use std::{error::Error, fmt::Write as _, io, path::PathBuf};
 
 use retrace_package::PackageError;
+use retrace_process::ProcessError;
 use retrace_store::StoreError;
 
 /// Why a repository cannot be mirrored or a package cannot be had. Each names the URL or file and what mends it.
@@ -39,13 +40,91 @@ pub enum MirrorError {
         /// Name of the layout.
         layout: String,
     },
-    /// A folder of packages without metadata cannot be listed over http.
+    /// A folder of packages without metadata cannot be listed.
     #[error(
-        "{mirror} has no metadata to list its packages: use a local folder, or make metadata with createrepo_c or apt-ftparchive"
+        "{url} gives no list of its files: switch the index pages of the server on, or make metadata with createrepo_c or apt-ftparchive"
     )]
-    NoMetadata {
-        /// The mirror.
+    NoListing {
+        /// The folder.
+        url: String,
+    },
+    /// There is no repository.
+    #[error("{url} does not exist: there is no such repository at this mirror, check its base or try another mirror")]
+    NoRepository {
+        /// The top file of the metadata.
+        url: String,
+    },
+    /// A variable of a mirror cannot be replaced.
+    #[error("mirror {mirror:?} cannot be used: ${variable} {reason}")]
+    Variable {
+        /// The mirror as it was given.
         mirror: String,
+        /// Name of the variable.
+        variable: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The mirror failed a while ago and is not asked again yet.
+    #[error("{server} is left alone for another {seconds} s because it failed: {reason}; use another mirror or wait")]
+    Resting {
+        /// The server.
+        server: String,
+        /// Seconds until it is asked again.
+        seconds: u64,
+        /// What it failed with.
+        reason: String,
+    },
+    /// The servers of a repository want something that the operator did not give.
+    #[error("the mirrors of repository {repository} want {what}: set a {setting} for it, or use a mirror of your own")]
+    AccessRequired {
+        /// The repository.
+        repository: String,
+        /// What they want.
+        what: &'static str,
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A file with secrets, keys or certificates cannot be used.
+    #[error("{path} cannot be used: {reason}")]
+    AccessFile {
+        /// The file.
+        path: PathBuf,
+        /// Why; nothing of its content.
+        reason: String,
+    },
+    /// A setting of the access makes no sense.
+    #[error("the setting {setting} of the access to mirrors cannot be used: {reason}")]
+    InvalidAccess {
+        /// The setting.
+        setting: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The server wants credentials, or others.
+    #[error("{url}: the server refuses access ({reason}): give it a user name and a password in the credentials file")]
+    Denied {
+        /// What was asked for.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A connection by ftp or rsync failed.
+    #[error("cannot get {url}: {reason}; check the network and the mirror")]
+    Transport {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        reason: String,
+        /// Whether the same request may succeed in a moment.
+        passes: bool,
+    },
+    /// A program that a transfer needs does not run.
+    #[error("cannot get {url}")]
+    Program {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: ProcessError,
     },
     /// The policy wants something signed that cannot be signed.
     #[error("{what} cannot be signed as the policy of repository {repository} wants: {fix}")]
@@ -358,7 +437,16 @@ impl MirrorError {
             // 416: what was there could not be continued, and has been thrown away.
             Self::Status { status, .. } => matches!(status, 408 | 416 | 425 | 429 | 500..=599),
             Self::SizeMismatch { expected, actual, .. } => actual < expected,
-            Self::TooSlow { .. } => true,
+            Self::TooSlow { .. } | Self::Transport { passes: true, .. } => true,
+            _ => false,
+        }
+    }
+
+    /// True if other bytes came than should have, or more.
+    pub(crate) fn is_wrong(&self) -> bool {
+        match self {
+            Self::ChecksumMismatch { .. } => true,
+            Self::SizeMismatch { expected, actual, .. } => actual > expected,
             _ => false,
         }
     }
@@ -367,6 +455,12 @@ impl MirrorError {
     pub(crate) fn is_inconsistent(&self) -> bool {
         matches!(self, Self::SizeMismatch { .. } | Self::ChecksumMismatch { .. } | Self::NotFound { .. })
     }
+}
+
+/// What a server said, fit to be shown: one line, short, without control characters.
+pub(crate) fn said(text: &str) -> String {
+    let line: Vec<_> = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty()).collect();
+    line.join(" ").chars().take(300).collect()
 }
 
 /// An error and its causes, in one line.

@@ -10,10 +10,10 @@ use tokio::sync::OnceCell;
 use crate::{
     MirrorError, Progress,
     checksum::Checksum,
-    location::{Base, Location, Place},
+    location::{Location, Place},
     mirror::Inner,
     revision::Revision,
-    transfer::{self, Download, Expected},
+    transfer::{self, Download, Expected, Source, Turn},
 };
 
 /// The outcome of a fetch under way; empty until one succeeds.
@@ -69,6 +69,7 @@ impl Inner {
             return Ok(copy);
         }
         let location = Location::parse(&package.location)?;
+        let source = self.transfer.source(&repository.release.distro, &repository.spec.id)?;
         let expected = Expected {
             size_bytes: package.size_bytes,
             checksum: package.sha256.map(Checksum::Sha256),
@@ -76,16 +77,21 @@ impl Inner {
         };
         progress.step(&format!("Fetching {}", package.id));
         let mut attempts = Vec::new();
-        for mirror in &repository.spec.mirrors {
-            let done = match Base::parse(mirror) {
-                Ok(base) => self.fetch_from(&base, &location, &expected, package, &check, progress).await,
+        for Turn { mirror, base } in source.turns(&repository.spec) {
+            let done = match base {
+                Ok(base) => {
+                    let place = base.at(&location);
+                    let done = self.fetch_from(&source, &place, &expected, package, &check, progress).await;
+                    source.remember(&base, &done);
+                    done
+                }
                 Err(error) => Err(error),
             };
             match done {
                 Ok(copy) => return Ok(copy),
                 // The store fails for every mirror alike.
                 Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
-                Err(error) => attempts.push((mirror.clone(), error)),
+                Err(error) => attempts.push((mirror, error)),
             }
         }
         if attempts.is_empty() {
@@ -97,16 +103,15 @@ impl Inner {
 
     async fn fetch_from(
         &self,
-        base: &Base,
-        location: &Location,
+        source: &Source,
+        place: &Place,
         expected: &Expected,
         package: &IndexedPackage,
         check: &Check,
         progress: &dyn Progress,
     ) -> Result<LocalCopy, MirrorError> {
-        let place = base.at(location);
-        let download = self.transfer.file(&place, expected, progress).await?;
-        match self.take_in(&download, &place, package, check).await {
+        let download = source.file(place, expected, progress).await?;
+        match self.take_in(&download, place, package, check).await {
             // Another process that shares the download folder took the file in first.
             Err(error) if !download.path.exists() => self.adopt(package, check).await?.ok_or(error),
             done => done,

@@ -2,7 +2,8 @@
 //!
 //! [`Mirror::sync`] fills the index from metadata alone, [`Mirror::fetch`] gets one package, [`Mirror::resolve`] finds
 //! and gets the packages that ship the files of a core, [`reach()`] tells which mirrors answer. Sources are local folders
-//! and http(s) servers, in rpm-md or Debian layout, or local folders of packages without metadata.
+//! and servers that speak http(s), ftp(s) or rsync, in rpm-md or Debian layout, or folders of packages without metadata;
+//! [`Access`] says how an operator's ones are reached.
 //!
 //! Promises: what a repository's policy wants signed is verified before it is indexed or kept; sizes and checksums are
 //! checked while data arrives, and never more is read than was announced; an index is replaced in one transaction, so a
@@ -12,12 +13,15 @@
 //! Not here: which repositories a release has (plugins know), unpacking (`retrace-package`, `retrace-chroot`), the index
 //! itself (`retrace-store`).
 
+mod access;
 mod budget;
 mod checksum;
 mod deb;
 mod directory;
 mod error;
+mod expand;
 mod fetch;
+mod health;
 mod keys;
 mod location;
 mod mappable;
@@ -35,9 +39,12 @@ mod unpack;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, AccessRule, ClientCertificate, ProxyChoice, SshOptions};
 pub use error::{MetadataError, MirrorError};
+pub use expand::expand_mirror;
 pub use mirror::Mirror;
 pub use options::{Limits, MirrorOptions, Progress};
 pub use reach::{MirrorReach, RepositoryReach, reach};
 pub use resolve::{Found, Member, Resolved, WantedModule};
 pub use sync::{Outcome, RepositoryReport, SyncReport};
+pub use transfer::download;

@@ -8,7 +8,7 @@ use retrace_types::RepositorySpec;
 use crate::{
     MirrorError,
     location::{Base, Location},
-    transfer::Transfer,
+    transfer::Source,
 };
 
 /// The setting; its value is the path of the file below a mirror.
@@ -24,7 +24,7 @@ const MAX_MIRRORS: usize = 16;
 /// # Errors
 /// That of the last mirror, if none could be asked.
 pub(crate) async fn expand<'s>(
-    transfer: &Transfer,
+    source: &Source,
     spec: &'s RepositorySpec,
 ) -> Result<Cow<'s, RepositorySpec>, MirrorError> {
     let Some((_, file)) = spec.config.iter().find(|(key, _)| key == SETTING) else { return Ok(Cow::Borrowed(spec)) };
@@ -33,7 +33,7 @@ pub(crate) async fn expand<'s>(
     let mut failure = None;
     for mirror in &spec.mirrors {
         let base = Base::parse(mirror)?;
-        match transfer.small(&base.at(&location), MAX_BYTES).await {
+        match source.small(&base.at(&location), MAX_BYTES).await {
             Ok(Some(list)) => mirrors.extend(named(&base, &list)),
             Ok(None) => mirrors.push(mirror.clone()),
             Err(error) => failure = Some(error),
@@ -50,8 +50,8 @@ fn named(list_of: &Base, list: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(list);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let allowed = |line: &&str| match (list_of, Base::parse(line)) {
-        (_, Ok(Base::Http(_))) | (Base::Folder(_), Ok(Base::Folder(_))) => true,
-        (_, Ok(Base::Folder(_)) | Err(_)) => false,
+        (_, Err(_)) => false,
+        (list_of, Ok(base)) => list_of.is_local() || !base.is_local(),
     };
     lines.filter(allowed).take(MAX_MIRRORS).map(ToOwned::to_owned).collect()
 }
@@ -63,7 +63,7 @@ mod tests {
     use retrace_types::{RepositoryContent, RepositoryLayout, SignaturePolicy};
 
     use super::*;
-    use crate::MirrorOptions;
+    use crate::{MirrorOptions, transfer::Transfer};
 
     fn spec(mirrors: Vec<String>) -> RepositorySpec {
         RepositorySpec {
@@ -88,16 +88,17 @@ mod tests {
             .unwrap();
         let options = MirrorOptions { download_dir: dir.path().join("downloads"), ..MirrorOptions::default() };
         let transfer = Transfer::new(options).unwrap();
+        let source = transfer.source(&"amzn".parse().unwrap(), "core").unwrap();
         let path = |path: &std::path::Path| path.display().to_string();
         let spec = spec(vec![path(&listed), path(&own)]);
-        let expanded = expand(&transfer, &spec).await.unwrap();
+        let expanded = expand(&source, &spec).await.unwrap();
         assert_eq!(
             expanded.mirrors,
             ["https://mirror.example.org/guid/".to_owned(), "/srv/copy".to_owned(), path(&own)]
         );
 
         let without = RepositorySpec { config: vec![], ..spec.clone() };
-        assert_eq!(expand(&transfer, &without).await.unwrap().mirrors, spec.mirrors);
+        assert_eq!(expand(&source, &without).await.unwrap().mirrors, spec.mirrors);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
+use crate::{Access, AccessRule};
+
 /// Where a [`Mirror`](crate::Mirror) finds keys and works, and what it allows a server.
 #[derive(Clone, Debug)]
 pub struct MirrorOptions {
@@ -21,8 +23,14 @@ pub struct MirrorOptions {
     pub retry_pause: Duration,
     /// Limits of size and number.
     pub limits: Limits,
-    /// Use what is there, ask no http(s) server.
+    /// Use what is there, ask no server.
     pub offline: bool,
+    /// How mirrors are reached that no rule is for.
+    pub access: Access,
+    /// Rules for some of them; the first one that applies counts.
+    pub access_rules: Vec<AccessRule>,
+    /// Pause before a mirror is read again whose files do not fit each other: it may be in the middle of its own sync.
+    pub settle_pause: Duration,
 }
 
 impl Default for MirrorOptions {
@@ -38,6 +46,9 @@ impl Default for MirrorOptions {
             retry_pause: Duration::from_millis(500),
             limits: Limits::default(),
             offline: false,
+            access: Access::default(),
+            access_rules: Vec::new(),
+            settle_pause: Duration::from_secs(10),
         }
     }
 }

@@ -1,15 +1,13 @@
 //! Whether mirrors can be reached: the top file of the metadata is asked for, nothing is indexed or kept.
 
-use std::path::Path;
-
 use futures_util::{StreamExt as _, stream};
-use retrace_types::{RepositoryLayout, RepositorySpec};
+use retrace_types::{DistroId, RepositoryLayout, RepositorySpec};
 
 use crate::{
     MirrorError, MirrorOptions,
-    location::{Base, Location},
+    location::{Base, Location, shown},
     mirror_list,
-    transfer::Transfer,
+    transfer::{Source, Transfer, Wanted},
 };
 
 /// Mirrors that are asked at the same time.
@@ -43,15 +41,26 @@ pub struct MirrorReach {
 
 /// Asks every mirror of these repositories for the file that its metadata starts with: `repodata/repomd.xml`,
 /// `dists/<suite>/InRelease` or `Release`, the list of mirrors, or the folder itself. Signatures are not checked.
+/// `distribution` is the one that they belong to: the operator's access rules may depend on it.
 ///
 /// # Errors
 /// [`MirrorError::File`] if the download folder cannot be made.
-pub async fn reach(options: &MirrorOptions, specs: &[RepositorySpec]) -> Result<Vec<RepositoryReach>, MirrorError> {
+pub async fn reach(
+    options: &MirrorOptions,
+    distribution: &DistroId,
+    specs: &[RepositorySpec],
+) -> Result<Vec<RepositoryReach>, MirrorError> {
     let transfer = Transfer::new(options.clone())?;
     let asked = specs.iter().flat_map(|spec| spec.mirrors.iter().map(move |mirror| (spec, mirror)));
     let asked = stream::iter(asked).map(|(spec, mirror)| {
         let transfer = &transfer;
-        async move { (spec, MirrorReach { mirror: mirror.clone(), outcome: ask(transfer, spec, mirror).await }) }
+        async move {
+            let outcome = match transfer.source(distribution, &spec.id) {
+                Ok(source) => ask(&source, spec, mirror).await,
+                Err(error) => Err(error),
+            };
+            (spec, MirrorReach { mirror: shown(mirror), outcome })
+        }
     });
     let answers: Vec<_> = asked.buffered(PARALLEL).collect().await;
     let mut answers = answers.into_iter().map(|(_, reach)| reach);
@@ -62,19 +71,24 @@ pub async fn reach(options: &MirrorOptions, specs: &[RepositorySpec]) -> Result<
     Ok(specs.iter().map(of).collect())
 }
 
-async fn ask(transfer: &Transfer, spec: &RepositorySpec, mirror: &str) -> Result<String, MirrorError> {
+async fn ask(source: &Source, spec: &RepositorySpec, mirror: &str) -> Result<String, MirrorError> {
+    let base = Base::parse(mirror)?;
+    source.access().suffices(spec, &base)?;
+    let limit = source.options().limits.top_bytes;
     if let Some((_, list)) = spec.config.iter().find(|(key, _)| key == mirror_list::SETTING) {
-        let place = Base::parse(mirror)?.at(&Location::parse(list)?);
-        let found = transfer.small(&place, transfer.options().limits.top_bytes).await?;
+        let place = base.at(&Location::parse(list)?);
+        let found = source.small(&place, limit).await?;
         return found.map(|_| place.to_string()).ok_or_else(|| MirrorError::NotFound { url: place.to_string() });
     }
-    let base = Base::parse(mirror)?;
     let candidates = match &spec.layout {
         RepositoryLayout::RpmMd => vec!["repodata/repomd.xml".to_owned()],
         RepositoryLayout::DebDists { suite, .. } => {
             vec![format!("dists/{suite}/InRelease"), format!("dists/{suite}/Release")]
         }
-        RepositoryLayout::Directory => return folder(&base),
+        RepositoryLayout::Directory => {
+            source.list(&base, &Wanted::packages(&base, source.options().limits.packages)).await?;
+            return Ok(base.to_string());
+        }
         RepositoryLayout::Other(layout) => {
             return Err(MirrorError::UnsupportedLayout { repository: spec.id.clone(), layout: layout.clone() });
         }
@@ -82,20 +96,12 @@ async fn ask(transfer: &Transfer, spec: &RepositorySpec, mirror: &str) -> Result
     let mut missing = None;
     for candidate in candidates {
         let place = base.at(&Location::parse(&candidate)?);
-        if transfer.small(&place, transfer.options().limits.top_bytes).await?.is_some() {
+        if source.small(&place, limit).await?.is_some() {
             return Ok(place.to_string());
         }
         missing.get_or_insert_with(|| place.to_string());
     }
-    Err(MirrorError::NotFound { url: missing.unwrap_or_else(|| base.to_string()) })
-}
-
-fn folder(base: &Base) -> Result<String, MirrorError> {
-    match base {
-        Base::Folder(path) if Path::is_dir(path) => Ok(base.to_string()),
-        Base::Folder(_) => Err(MirrorError::NotFound { url: base.to_string() }),
-        Base::Http(_) => Err(MirrorError::NoMetadata { mirror: base.to_string() }),
-    }
+    Err(MirrorError::NoRepository { url: missing.unwrap_or_else(|| base.to_string()) })
 }
 
 #[cfg(test)]
@@ -132,7 +138,7 @@ mod tests {
         let bad = dir.path().join("none").display().to_string();
         let suite = |suite: &str| RepositoryLayout::DebDists { suite: suite.to_owned(), components: vec![] };
         let specs = [
-            spec("rpm", RepositoryLayout::RpmMd, vec![bad.clone(), good.clone(), "rsync://h/x".to_owned()]),
+            spec("rpm", RepositoryLayout::RpmMd, vec![bad.clone(), good.clone(), "gopher://h/x".to_owned()]),
             spec("none", RepositoryLayout::RpmMd, vec![]),
             spec("deb", suite("sid"), vec![good.clone()]),
             spec("other-suite", suite("woody"), vec![good.clone()]),
@@ -140,7 +146,7 @@ mod tests {
             spec("strange", RepositoryLayout::Other("apk".to_owned()), vec![good.clone()]),
         ];
         let options = MirrorOptions { download_dir: dir.path().join("downloads"), ..MirrorOptions::default() };
-        let reached = reach(&options, &specs).await.unwrap();
+        let reached = reach(&options, &"fixture".parse().unwrap(), &specs).await.unwrap();
         let found: Vec<_> = reached
             .iter()
             .map(|repository| {

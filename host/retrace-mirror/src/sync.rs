@@ -23,6 +23,7 @@ use crate::{
     mirror::Inner,
     mirror_list,
     revision::Revision,
+    transfer::{Source, Turn},
 };
 
 /// What a sync did.
@@ -41,6 +42,10 @@ pub struct RepositoryReport {
     pub outcome: Outcome,
     /// The mirror that answered.
     pub mirror: Option<String>,
+    /// Mirrors that were tried or left out before, and why; empty if none answered: the outcome names them then.
+    pub failed_mirrors: Vec<(String, MirrorError)>,
+    /// What is worth knowing beside the outcome.
+    pub notes: Vec<String>,
     /// Bytes of metadata that came, before decompression.
     pub bytes: u64,
     /// Wall-clock time.
@@ -66,6 +71,7 @@ pub enum Outcome {
 /// One repository on its way.
 pub(crate) struct Job<'a> {
     pub(crate) inner: &'a Inner,
+    pub(crate) source: &'a Source,
     pub(crate) spec: &'a RepositorySpec,
     pub(crate) architecture: Architecture,
     pub(crate) keyring: &'a Keyring,
@@ -103,6 +109,8 @@ pub(crate) async fn sync(
             id: spec.id.clone(),
             outcome: Outcome::Unchanged,
             mirror: None,
+            failed_mirrors: Vec::new(),
+            notes: Vec::new(),
             bytes: 0,
             duration: Duration::ZERO,
         };
@@ -128,26 +136,36 @@ async fn sync_one(
     if let RepositoryLayout::Other(layout) = &spec.layout {
         return Err(MirrorError::UnsupportedLayout { repository: spec.id.clone(), layout: layout.clone() });
     }
-    let spec = &*mirror_list::expand(&inner.transfer, spec).await?;
+    let source = &*inner.transfer.source(&release.id.distro, &spec.id)?;
+    let spec = &*mirror_list::expand(source, spec).await?;
     let keyring = keys::read_keys(spec, inner.transfer.options())?;
     let keys_armored = keyring.to_armored();
     let settings = Revision::settings_of(spec, &keys_armored);
     let new = NewRepository { release: release.id.clone(), architecture, spec: spec.clone(), keys_armored };
     let key = inner.store.register_repository(&new).await?;
     let known = inner.store.repository(key).await?.revision.and_then(|text| text.parse().ok());
-    let job = Job { inner, spec, architecture, keyring: &keyring, known, settings, progress };
+    let job = Job { inner, source, spec, architecture, keyring: &keyring, known, settings, progress };
 
     let mut attempts = Vec::new();
-    for mirror in &spec.mirrors {
-        match job.try_mirror(mirror, key, report).await {
+    for Turn { mirror, base } in source.turns(spec) {
+        let tried = match base {
+            Ok(base) => {
+                let tried = job.try_mirror(&base, key, report).await;
+                source.remember(&base, &tried);
+                tried
+            }
+            Err(error) => Err(error),
+        };
+        match tried {
             Ok(outcome) => {
-                report.mirror = Some(mirror.clone());
+                report.mirror = Some(mirror);
+                report.failed_mirrors = attempts;
                 return Ok(outcome);
             }
             Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
             Err(error) => {
                 tracing::debug!(mirror, error = %crate::error::chain(&error), "a mirror failed");
-                attempts.push((mirror.clone(), error));
+                attempts.push((mirror, error));
             }
         }
     }
@@ -161,14 +179,19 @@ async fn sync_one(
 impl Job<'_> {
     async fn try_mirror(
         &self,
-        mirror: &str,
+        base: &Base,
         key: RepositoryKey,
         report: &mut RepositoryReport,
     ) -> Result<Outcome, MirrorError> {
-        let base = Base::parse(mirror)?;
-        let offer = match self.read(&base, report).await {
-            // The mirror may have been updated in between: its new top file fits.
-            Err(error) if error.is_inconsistent() => self.read(&base, report).await?,
+        let offer = match self.read(base, report).await {
+            // The mirror may be in the middle of its own sync: in a moment its top file and the others may fit.
+            Err(error) if error.is_inconsistent() => {
+                let pause = self.source.options().settle_pause;
+                tracing::info!(%base, error = %crate::error::chain(&error), ?pause, "a mirror is read again");
+                report.notes.push(format!("{base} did not fit itself and was read again"));
+                tokio::time::sleep(pause).await;
+                self.read(base, report).await?
+            }
             other => other?,
         };
         let store = &self.inner.store;
@@ -197,6 +220,15 @@ impl Job<'_> {
             RepositoryLayout::Other(layout) => {
                 Err(MirrorError::UnsupportedLayout { repository: self.spec.id.clone(), layout: layout.clone() })
             }
+        }
+    }
+
+    /// Refuses a pattern where metadata tells what there is.
+    fn no_pattern(&self, base: &Base) -> Result<(), MirrorError> {
+        let reason = "a pattern with `*` is for folders of packages without metadata";
+        match base.pattern() {
+            Some(_) => Err(MirrorError::InvalidMirror { mirror: base.to_string(), reason }),
+            None => Ok(()),
         }
     }
 

@@ -1,8 +1,13 @@
-//! Against real repositories, made by the distributions' own tools, and a server that lies.
+//! Against real repositories, made by the distributions' own tools, real servers, and one that lies.
 
+mod access;
+mod daemons;
 mod deb;
+mod faults;
 mod lies;
+mod mirrors;
 mod resolve;
 mod rpm_md;
+mod schemes;
 mod server;
 mod support;

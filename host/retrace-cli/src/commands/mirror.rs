@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use retrace_mirror::{Outcome, SyncReport};
+use retrace_mirror::{Outcome, SyncReport, expand_mirror};
 use retrace_types::{RepositoryContent, RepositorySpec};
 use serde::Serialize;
 
@@ -26,7 +26,9 @@ async fn sync(config: &Config, args: &SyncArgs) -> Result<ExitCode> {
     let plugins = wiring::plugins(config)?;
     let release = plugins.release_by_version(&args.distribution, args.version.as_str())?;
     let specs = plugins.repositories(&release, args.architecture)?;
-    let specs = with_mirrors(specs, &args.mirrors)?;
+    let expand = |mirror: &String| expand_mirror(mirror, &release, args.architecture);
+    let mirrors: Vec<_> = args.mirrors.iter().map(expand).collect::<Result<_, _>>()?;
+    let specs = with_mirrors(specs, &mirrors)?;
 
     let mut config = config.clone();
     config.mirror.operator_keys.extend(args.keys.iter().cloned());
@@ -89,8 +91,17 @@ struct RepositoryDocument {
     packages: Option<u64>,
     build_ids: Option<u64>,
     mirror: Option<String>,
+    /// Mirrors that failed before another one answered.
+    failed_mirrors: Vec<FailedMirror>,
+    notes: Vec<String>,
     bytes: u64,
     milliseconds: f64,
+}
+
+#[derive(Serialize)]
+struct FailedMirror {
+    mirror: String,
+    error: String,
 }
 
 impl From<&SyncReport> for SyncDocument {
@@ -101,6 +112,8 @@ impl From<&SyncReport> for SyncDocument {
                 Outcome::Unchanged => ("unchanged", None, None, None),
                 Outcome::Failed(error) => ("failed", Some(chain(error)), None, None),
             };
+            let failed = repository.failed_mirrors.iter();
+            let failed = failed.map(|(mirror, error)| FailedMirror { mirror: mirror.clone(), error: chain(error) });
             RepositoryDocument {
                 id: repository.id.clone(),
                 outcome,
@@ -108,6 +121,8 @@ impl From<&SyncReport> for SyncDocument {
                 packages,
                 build_ids,
                 mirror: repository.mirror.clone(),
+                failed_mirrors: failed.collect(),
+                notes: repository.notes.clone(),
                 bytes: repository.bytes,
                 milliseconds: repository.duration.as_secs_f64() * 1000.0,
             }
@@ -134,6 +149,12 @@ fn sync_text(report: &SyncReport) -> String {
             repository.bytes / 1024,
             repository.milliseconds
         );
+        for FailedMirror { mirror, error } in repository.failed_mirrors {
+            let _ = writeln!(text, "{:<20} failed    {mirror}: {error}", "");
+        }
+        for note in repository.notes {
+            let _ = writeln!(text, "{:<20} note      {note}", "");
+        }
     }
     text
 }

@@ -17,6 +17,8 @@ pub(crate) struct Repomd {
     pub(crate) primary: DataFile,
     /// Not every repository has file lists; without them binaries have no build-ids in the index.
     pub(crate) filelists: Option<DataFile>,
+    /// Of the files that matter, those that are there as zchunk, too: `primary`.
+    pub(crate) zchunk: Vec<String>,
     /// When the newest of the files was made, in seconds since 1970; 0 where none tells.
     pub(crate) made_at: i64,
 }
@@ -44,6 +46,7 @@ struct Entry {
 impl Repomd {
     pub(crate) fn parse(input: impl BufRead) -> Result<Self, MetadataError> {
         let (mut primary, mut filelists, mut made_at) = (None, None, 0);
+        let mut zchunk = Vec::new();
         let mut entry = Entry::default();
         let (mut text, mut checksum_kind) = (String::new(), String::new());
         let mut files = 0_usize;
@@ -87,18 +90,19 @@ impl Repomd {
                     match entry.kind.as_str() {
                         "primary" => primary = Some(entry.finish()?),
                         "filelists" => filelists = Some(entry.finish()?),
-                        _ => {}
+                        kind => {
+                            let read = kind.strip_suffix("_zck").filter(|kind| is_read(kind));
+                            zchunk.extend(read.map(str::to_owned));
+                        }
                     }
                 }
                 _ => {}
             }
             Ok(())
         })?;
-        Ok(Self {
-            primary: primary.ok_or(MetadataError::Missing("the file list's entry primary"))?,
-            filelists,
-            made_at,
-        })
+        let missing =
+            if zchunk.is_empty() { "the entry primary" } else { "the entry primary (zchunk alone is not read)" };
+        Ok(Self { primary: primary.ok_or(MetadataError::Missing(missing))?, filelists, zchunk, made_at })
     }
 }
 
@@ -156,6 +160,15 @@ mod tests {
         assert_eq!((found.primary.size_bytes, found.primary.open_size_bytes), (Some(10), Some(20)));
         assert!(found.filelists.is_some());
         assert_eq!(found.made_at, 1_700_000_000);
+        assert!(found.zchunk.is_empty());
+    }
+
+    #[test]
+    fn zchunk_is_noted_and_never_needed() {
+        let both = [data("primary", "sha256"), data("primary_zck", "sha256"), data("other_zck", "md5")].concat();
+        assert_eq!(parse(&both).unwrap().zchunk, ["primary"]);
+        let error = parse(&data("primary_zck", "sha256")).unwrap_err().to_string();
+        assert!(error.contains("zchunk"), "{error}");
     }
 
     #[test]

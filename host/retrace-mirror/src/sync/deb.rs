@@ -37,7 +37,8 @@ impl Job<'_> {
         components: &[String],
         report: &mut RepositoryReport,
     ) -> Result<Offer, MirrorError> {
-        let limits = self.inner.transfer.options().limits.clone();
+        self.no_pattern(base)?;
+        let limits = self.source.options().limits.clone();
         let top = self.top(base, suite).await?;
         report.bytes = report.bytes.saturating_add(top.data.len() as u64);
         let digest = sha256(&top.data);
@@ -88,15 +89,15 @@ impl Job<'_> {
 
     /// `InRelease`; `Release` of older repositories.
     async fn top(&self, base: &Base, suite: &str) -> Result<Top, MirrorError> {
-        let limit = self.inner.transfer.options().limits.top_bytes;
+        let limit = self.source.options().limits.top_bytes;
         let at = |name: &str| Ok::<_, MirrorError>(base.at(&Location::parse(&format!("dists/{suite}/{name}"))?));
         let place = at("InRelease")?;
-        if let Some(data) = self.inner.transfer.small(&place, limit).await? {
+        if let Some(data) = self.source.top(&place, limit).await? {
             return Ok(Top { place, data, detached: None });
         }
-        let missing = MirrorError::NotFound { url: place.to_string() };
+        let missing = MirrorError::NoRepository { url: place.to_string() };
         let place = at("Release")?;
-        let data = self.inner.transfer.small(&place, limit).await?.ok_or(missing)?;
+        let data = self.source.top(&place, limit).await?.ok_or(missing)?;
         Ok(Top { place, data, detached: Some(at("Release.gpg")?) })
     }
 
@@ -118,8 +119,8 @@ impl Job<'_> {
                 Ok((signed.text, Some(signed.fingerprint)))
             }
             Some(beside) => {
-                let limit = self.inner.transfer.options().limits.top_bytes;
-                let signature = self.inner.transfer.small(beside, limit).await?;
+                let limit = self.source.options().limits.top_bytes;
+                let signature = self.source.small(beside, limit).await?;
                 let signature = signature.ok_or_else(|| MirrorError::Unsigned { url: url() })?;
                 let fingerprint = verify_detached(&top.data, &signature, self.keyring).map_err(bad)?;
                 Ok((top.data.clone(), Some(fingerprint)))
@@ -157,11 +158,11 @@ impl Job<'_> {
             let expected = Expected {
                 size_bytes: Some(file.size_bytes),
                 checksum: Some(Checksum::Sha256(file.sha256)),
-                limit_bytes: self.inner.transfer.options().limits.metadata_bytes,
+                limit_bytes: self.source.options().limits.metadata_bytes,
             };
             for location in &file.locations {
                 let place = base.at(location);
-                match self.inner.transfer.file(&place, &expected, self.progress).await {
+                match self.source.file(&place, &expected, self.progress).await {
                     Ok(download) => {
                         report.bytes = report.bytes.saturating_add(download.size_bytes);
                         return Ok(Fetched { place, download, file: file.clone() });

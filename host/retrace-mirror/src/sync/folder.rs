@@ -1,30 +1,43 @@
-//! Sync of a local folder of packages without metadata.
+//! Sync of a folder of packages without metadata.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     MirrorError, RepositoryReport, directory,
-    location::{Base, Place},
+    location::Base,
     sync::{Job, NewIndex, Offer, read_blocking},
+    transfer::Wanted,
 };
+
+/// Headers that are read at the same time.
+const PARALLEL: usize = 8;
 
 impl Job<'_> {
     pub(super) async fn read_folder(&self, base: &Base, _report: &mut RepositoryReport) -> Result<Offer, MirrorError> {
-        let Base::Folder(folder) = base else { return Err(MirrorError::NoMetadata { mirror: base.to_string() }) };
         if self.spec.signatures.metadata {
             return Err(MirrorError::PolicyImpossible {
                 repository: self.spec.id.clone(),
-                what: format!("the folder {} has no metadata, which", folder.display()),
+                what: format!("the folder {base} has no metadata, which"),
                 fix: "make signed metadata (createrepo_c, apt-ftparchive), or want packages signed only",
             });
         }
-        let limits = self.inner.transfer.options().limits.clone();
-        let (from, list_limits) = (folder.clone(), limits.clone());
-        let (files, digest) = read_blocking(move || directory::list(&from, &list_limits)).await?;
+        let limits = self.source.options().limits.clone();
+        let files = self.source.list(base, &Wanted::packages(base, limits.packages)).await?;
+        let digest = directory::digest(&files);
         if self.is_known(&digest) {
             return Ok(None);
         }
-        let revision = self.revision(&Place::File(folder.clone()), 0, digest, None)?;
+        let revision = self.revision(base.root(), 0, digest, None)?;
+        let total = files.len() as u64;
+        let reading = stream::iter(files).map(|file| directory::read_one(self.source, base, file)).buffered(PARALLEL);
+        let mut done = 0;
+        let counted = reading.inspect_ok(|_| {
+            done += 1;
+            self.progress.bytes(done, Some(total));
+        });
+        let found: Vec<_> = counted.try_filter_map(|found| async { Ok(found) }).try_collect().await?;
         let failed = MirrorError::metadata(base);
-        let (packages, paths) = read_blocking(move || directory::read(files, &limits).map_err(failed)).await?;
+        let (packages, paths) = read_blocking(move || directory::contents(found, &limits).map_err(failed)).await?;
         Ok(Some(NewIndex { revision, packages, paths, files: Vec::new() }))
     }
 }

@@ -14,10 +14,11 @@ use crate::{
 
 impl Job<'_> {
     pub(super) async fn read_rpm_md(&self, base: &Base, report: &mut RepositoryReport) -> Result<Offer, MirrorError> {
-        let limits = self.inner.transfer.options().limits.clone();
+        self.no_pattern(base)?;
+        let limits = self.source.options().limits.clone();
         let place = base.at(&Location::parse("repodata/repomd.xml")?);
-        let top = self.inner.transfer.small(&place, limits.top_bytes).await?;
-        let top = top.ok_or_else(|| MirrorError::NotFound { url: place.to_string() })?;
+        let top = self.source.top(&place, limits.top_bytes).await?;
+        let top = top.ok_or_else(|| MirrorError::NoRepository { url: place.to_string() })?;
         report.bytes = report.bytes.saturating_add(top.len() as u64);
         let digest = sha256(&top);
         if self.is_known(&digest) {
@@ -27,6 +28,9 @@ impl Job<'_> {
             if self.spec.signatures.metadata { Some(self.verify_top(base, &place, &top).await?) } else { None };
         let repomd = Repomd::parse(top.as_slice()).map_err(MirrorError::metadata(&place))?;
         let revision = self.revision(&place, repomd.made_at, digest, fingerprint)?;
+        if !repomd.zchunk.is_empty() {
+            report.notes.push(format!("{} also as zchunk, which is not used", repomd.zchunk.join(", ")));
+        }
 
         let mut files = Vec::new();
         let mut fetched = Vec::new();
@@ -58,9 +62,9 @@ impl Job<'_> {
 
     /// Fingerprint of the key whose signature of `repomd.xml` is good.
     async fn verify_top(&self, base: &Base, place: &Place, top: &[u8]) -> Result<String, MirrorError> {
-        let limit = self.inner.transfer.options().limits.top_bytes;
+        let limit = self.source.options().limits.top_bytes;
         let beside = base.at(&Location::parse("repodata/repomd.xml.asc")?);
-        let signature = self.inner.transfer.small(&beside, limit).await?;
+        let signature = self.source.small(&beside, limit).await?;
         let signature = signature.ok_or_else(|| MirrorError::Unsigned { url: place.to_string() })?;
         let verified = verify_detached(top, &signature, self.keyring);
         verified.map_err(|source| MirrorError::Signature { url: place.to_string(), source: source.into() })
@@ -70,8 +74,8 @@ impl Job<'_> {
         let expected = Expected {
             size_bytes: file.size_bytes,
             checksum: Some(file.checksum.clone()),
-            limit_bytes: self.inner.transfer.options().limits.metadata_bytes,
+            limit_bytes: self.source.options().limits.metadata_bytes,
         };
-        self.inner.transfer.file(place, &expected, self.progress).await
+        self.source.file(place, &expected, self.progress).await
     }
 }

@@ -166,7 +166,7 @@ async fn a_folder_without_metadata_is_indexed_by_headers() {
     assert!(matches!(verified.signature(), SignatureState::Package { .. }));
 
     spec.mirrors = vec!["http://127.0.0.1:9/".into()];
-    assert!(matches!(bench.sync_error(&spec).await, MirrorError::NoMetadata { .. }));
+    assert!(matches!(bench.sync_error(&spec).await, MirrorError::Http { .. }));
     spec.layout = RepositoryLayout::Other("ostree".into());
     assert!(matches!(bench.sync_error(&spec).await, MirrorError::UnsupportedLayout { .. }));
 }

@@ -99,6 +99,7 @@ impl Bench {
             keys_dir: fixture.dir.path().to_owned(),
             download_dir: dir.path().join("downloads"),
             retry_pause: Duration::from_millis(5),
+            settle_pause: Duration::from_millis(5),
             idle_timeout: Duration::from_secs(2),
             ..MirrorOptions::default()
         };

@@ -32,6 +32,18 @@ pub(super) async fn read(path: PathBuf, limit_bytes: u64) -> Result<Vec<u8>, Mir
     reading.await.map_err(|source| MirrorError::StepLost { step: "read", source })?
 }
 
+/// The first `bytes` of a file, or all of a smaller one, and its size.
+pub(super) async fn head(path: PathBuf, bytes: u64) -> Result<(Vec<u8>, Option<u64>), MirrorError> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let file = open(&path)?;
+        let size = file.metadata().map_err(MirrorError::file("read", &path))?.len();
+        let mut data = Vec::new();
+        file.take(bytes).read_to_end(&mut data).map_err(MirrorError::file("read", &path))?;
+        Ok((data, Some(size)))
+    });
+    reading.await.map_err(|source| MirrorError::StepLost { step: "read", source })?
+}
+
 /// Copies a file into the download folder and checks it on the way.
 pub(super) async fn copy(download_dir: PathBuf, path: PathBuf, expected: Expected) -> Result<Download, MirrorError> {
     let copying = tokio::task::spawn_blocking(move || copy_now(&download_dir, &path, &expected));

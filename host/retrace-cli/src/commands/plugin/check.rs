@@ -68,7 +68,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     let plugins = wiring::plugins(config)?;
     let release = plugins.release_by_version(&args.distribution, &args.version)?;
     let specs = plugins.repositories(&release, args.architecture)?;
-    let reached = reach(&wiring::mirror_options(config), &specs).await?;
+    let reached = reach(&wiring::mirror_options(config), &args.distribution, &specs).await?;
 
     let repositories: Vec<_> = specs.iter().zip(reached).map(|(spec, reach)| repository(spec, reach, args)).collect();
     let reachable = repositories.iter().all(|repository| repository.reachable);
