@@ -42,6 +42,7 @@ template() { # template FOLDER
 }
 
 mirror() {
+    "$target/debug/examples/fetch_bench" "$checkout/host/retrace-mirror/src/tests/daemons.py"
     python3 "$here/bench_folder.py" "$target/debug/examples/folder" "$target/fixtures/folder"
 }
 

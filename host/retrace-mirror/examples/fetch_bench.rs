@@ -1,0 +1,99 @@
+//! `fetch_bench DAEMONS [MIB]`: how fast files come, against wget and rsync from the same server on loopback. DAEMONS is
+//! `src/tests/daemons.py`. What is measured is the way of one large file into the download folder, checked by SHA-256 and
+//! size while it arrives; wget and rsync check nothing of that kind.
+
+use std::{
+    error::Error,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use retrace_mirror::{MirrorOptions, download};
+use retrace_process::{Child, Invocation, run, spawn};
+use retrace_types::Sha256;
+use sha2::{Digest as _, Sha256 as Hasher};
+
+const ROUNDS: usize = 3;
+const LIMIT: f64 = 0.8;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args_os().skip(1);
+    let daemons = args.next().ok_or("usage: fetch_bench DAEMONS [MIB]")?;
+    let mib: u64 = args.next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(512);
+    let dir = tempfile::tempdir()?;
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root)?;
+    let sha256 = make_file(&root.join("large.rpm"), mib << 20)?;
+    let script = std::fs::read_to_string(daemons)?;
+    for (kind, tool) in [("http", "wget"), ("rsync", "rsync")] {
+        let (_server, port) = start(&script, kind, &root, dir.path()).await?;
+        let folder = if kind == "rsync" { "/mirror" } else { "" };
+        let base = format!("{kind}://127.0.0.1:{port}{folder}");
+        let (mut theirs, mut ours) = (f64::MAX, f64::MAX);
+        for _ in 0..ROUNDS {
+            theirs = theirs.min(by_tool(tool, &format!("{base}/large.rpm"), &dir.path().join("theirs")).await?);
+            let options = MirrorOptions { download_dir: dir.path().join("ours"), ..MirrorOptions::default() };
+            let start = Instant::now();
+            let path = download(&options, &base, "large.rpm", mib << 20, sha256).await?;
+            ours = ours.min(start.elapsed().as_secs_f64());
+            std::fs::remove_file(path)?;
+        }
+        let rate = |seconds: f64| Duration::from_secs(mib).as_secs_f64() / seconds;
+        let ratio = theirs / ours;
+        let verdict = if ratio >= LIMIT { "met" } else { "missed" };
+        println!(
+            "{kind}: {tool} {:.0} MiB/s, mirror {:.0} MiB/s, {} MiB resident at most",
+            rate(theirs),
+            rate(ours),
+            peak_mib()
+        );
+        println!("bench mirror-fetch-vs-{tool}: {ratio:.2} x, goal >= {LIMIT}: {verdict}");
+    }
+    Ok(())
+}
+
+/// Random enough that nothing compresses it, and its digest.
+fn make_file(path: &Path, size: u64) -> io::Result<Sha256> {
+    let mut random = File::open("/dev/urandom")?.take(size);
+    io::copy(&mut random, &mut File::create(path)?)?;
+    let mut hasher = Hasher::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(Sha256::from_bytes(hasher.finalize().into()))
+}
+
+async fn start(script: &str, kind: &str, root: &Path, dir: &Path) -> Result<(Child, u16), Box<dyn Error>> {
+    let port_file = dir.join(format!("{kind}.port"));
+    let call = Invocation::new("/usr/bin/python3").args(["-c", script, kind]).arg(&port_file).arg(root);
+    let child = spawn(&call.env("PATH", std::env::var_os("PATH").unwrap_or_default()))?;
+    for _ in 0..200 {
+        if let Ok(port) = std::fs::read_to_string(&port_file) {
+            return Ok((child, port.parse()?));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(format!("the {kind} server does not start").into())
+}
+
+/// Seconds that another program takes.
+async fn by_tool(tool: &str, url: &str, to: &Path) -> Result<f64, Box<dyn Error>> {
+    let call = Invocation::new(tool).time_limit(Duration::from_secs(600));
+    let call = match tool {
+        "wget" => call.args(["-q", "--no-proxy", "-O"]).arg(to).arg(url),
+        _ => call.args(["-q", "--whole-file"]).arg(url).arg(to),
+    };
+    let start = Instant::now();
+    run(&call).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    std::fs::remove_file(to)?;
+    Ok(seconds)
+}
+
+/// Most memory that this process had, in MiB.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
