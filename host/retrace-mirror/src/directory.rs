@@ -22,7 +22,11 @@ const FIRST_BYTES: u64 = 128 << 10;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// What the packages of a folder are.
-pub(crate) type Contents = (Vec<NewPackage>, Vec<(String, String)>);
+pub(crate) struct Contents {
+    pub(crate) packages: Vec<NewPackage>,
+    pub(crate) paths: Vec<(String, String)>,
+    budget: Budget,
+}
 
 /// A digest that changes when one of the files does.
 pub(crate) fn digest(files: &[Listed]) -> Sha256 {
@@ -63,7 +67,8 @@ pub(crate) async fn read_one(source: &Source, base: &Base, file: Listed) -> Resu
             written.map(|file| read_header(file.path()))
         });
         let header = header.await?.map_err(failed)?;
-        if header.is_err() && !is_all && wanted < MAX_BYTES {
+        let is_cut = header.as_ref().is_err_and(|error| !matches!(error, PackageError::NotAPackage { .. }));
+        if is_cut && !is_all && wanted < MAX_BYTES {
             wanted = wanted.saturating_mul(8);
             continue;
         }
@@ -81,21 +86,24 @@ fn usable(place: &Place, header: Result<Header, PackageError>) -> Option<Header>
     header.inspect_err(|error| tracing::warn!(%place, error = %chain(error), "a package is left out")).ok()
 }
 
-/// What the index wants of packages.
-pub(crate) fn contents(found: Vec<Package>, limits: &Limits) -> Result<Contents, MetadataError> {
-    let (mut packages, mut paths) = (Vec::new(), Vec::new());
-    let mut budget = Budget::new(limits);
-    for Package { location, size_bytes, header } in found {
-        budget.package()?;
+impl Contents {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { packages: Vec::new(), paths: Vec::new(), budget: Budget::new(limits) }
+    }
+
+    /// Takes what the index wants of a package.
+    pub(crate) fn add(&mut self, package: Package) -> Result<(), MetadataError> {
+        let Package { location, size_bytes, header } = package;
+        self.budget.package()?;
         for member in &header.build_ids {
-            budget.text(member.path.as_deref().unwrap_or_default())?;
+            self.budget.text(member.path.as_deref().unwrap_or_default())?;
         }
         let mut has_mappable = false;
         for path in header.files.iter().flatten().filter(|path| is_mappable(path)) {
-            budget.text(path)?;
+            self.budget.text(path)?;
             has_mappable = true;
             if header.kind == PackageKind::Binary {
-                paths.push((path.clone(), header.id.name.clone()));
+                self.paths.push((path.clone(), header.id.name.clone()));
             }
         }
         let no_code = header.id.arch == "noarch" || header.id.arch == "all";
@@ -106,7 +114,7 @@ pub(crate) fn contents(found: Vec<Package>, limits: &Limits) -> Result<Contents,
             (PackageKind::Binary | PackageKind::DebugInfo, _) => no_code || !header.build_ids.is_empty(),
             _ => true,
         };
-        packages.push(NewPackage {
+        self.packages.push(NewPackage {
             id: header.id,
             kind: header.kind,
             format: header.format,
@@ -118,6 +126,6 @@ pub(crate) fn contents(found: Vec<Package>, limits: &Limits) -> Result<Contents,
             build_ids: header.build_ids,
             complete,
         });
+        Ok(())
     }
-    Ok((packages, paths))
 }

@@ -3,9 +3,10 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
-    MirrorError, RepositoryReport, directory,
+    MirrorError, RepositoryReport,
+    directory::{self, Contents},
     location::Base,
-    sync::{Job, NewIndex, Offer, read_blocking},
+    sync::{Job, NewIndex, Offer},
     transfer::Wanted,
 };
 
@@ -30,14 +31,17 @@ impl Job<'_> {
         let revision = self.revision(base.root(), 0, digest, None)?;
         let total = files.len() as u64;
         let reading = stream::iter(files).map(|file| directory::read_one(self.source, base, file)).buffered(PARALLEL);
+        let mut reading = std::pin::pin!(reading);
+        let mut contents = Contents::new(&limits);
         let mut done = 0;
-        let counted = reading.inspect_ok(|_| {
+        while let Some(found) = reading.try_next().await? {
+            if let Some(package) = found {
+                contents.add(package).map_err(MirrorError::metadata(base))?;
+            }
             done += 1;
             self.progress.bytes(done, Some(total));
-        });
-        let found: Vec<_> = counted.try_filter_map(|found| async { Ok(found) }).try_collect().await?;
-        let failed = MirrorError::metadata(base);
-        let (packages, paths) = read_blocking(move || directory::contents(found, &limits).map_err(failed)).await?;
+        }
+        let Contents { packages, paths, .. } = contents;
         Ok(Some(NewIndex { revision, packages, paths, files: Vec::new() }))
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 
+use retrace_process::{Invocation, run};
 use retrace_types::{KeyFile, RepositoryLayout, Role, SignaturePolicy, SignatureState};
 
 use super::{
@@ -169,4 +170,59 @@ async fn a_folder_without_metadata_is_indexed_by_headers() {
     assert!(matches!(bench.sync_error(&spec).await, MirrorError::Http { .. }));
     spec.layout = RepositoryLayout::Other("ostree".into());
     assert!(matches!(bench.sync_error(&spec).await, MirrorError::UnsupportedLayout { .. }));
+}
+
+#[tokio::test]
+async fn metadata_is_read_in_every_compression() {
+    let Some(fixture) = fixture().await else { return };
+    for (kind, end) in [("gz", ".gz"), ("xz", ".xz"), ("zst", ".zst"), ("bz2", ".bz2"), ("none", ".xml")] {
+        let dir = tempfile::tempdir().unwrap();
+        fixture.copy("rpm", dir.path());
+        std::fs::remove_dir_all(dir.path().join("repodata")).unwrap();
+        let call = Invocation::new("bash").env("PATH", std::env::var_os("PATH").unwrap());
+        // Not every createrepo_c knows zstd, and none leaves metadata uncompressed: that is done by hand.
+        let script = r#"
+            set -euo pipefail; cd "$1"
+            if [ "$2" != none ] && [ "$2" != zst ]; then
+                createrepo_c -q --general-compress-type="$2" --no-database .
+            else
+                createrepo_c -q --no-database . && cd repodata
+                { echo '<repomd>'
+                  for kind in primary filelists; do
+                      file=$kind.xml
+                      zcat *-$kind.xml.gz >$file
+                      [ "$2" = none ] || { zstd -q $file; file=$file.zst; }
+                      printf '<data type="%s"><checksum type="sha256">%s</checksum><location href="repodata/%s"/></data>' \
+                          $kind $(sha256sum <$file | cut -d' ' -f1) $file
+                  done
+                  echo '</repomd>'; } >repomd.xml
+            fi"#;
+        run(&call.args(["-c", script, "-"]).arg(dir.path()).arg(kind)).await.unwrap();
+        let server = Server::honest(dir.path()).await;
+        let mut spec = rpm_spec(&[&server.url]);
+        spec.signatures.metadata = false;
+        assert_eq!(Bench::new(&fixture).await.sync_updates(&spec).await, (6, 10), "{kind}");
+        let asked = server.requests();
+        assert!(asked.iter().skip(1).all(|request| request.path.ends_with(end)), "{kind}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn zchunk_beside_another_form_is_noted() {
+    let Some(fixture) = fixture().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    fixture.copy("rpm", dir.path());
+    let path = dir.path().join("repodata/repomd.xml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let zchunk =
+        r#"<data type="primary_zck"><checksum type="sha256">00</checksum><location href="x.zck"/></data></repomd>"#;
+    std::fs::write(&path, text.replace("</repomd>", zchunk)).unwrap();
+    let mut spec = rpm_spec(&[shown(dir.path())]);
+    spec.signatures.metadata = false;
+    let bench = Bench::new(&fixture).await;
+    let architecture = retrace_types::Architecture::X86_64;
+    let report = bench.mirror.sync(&super::support::release(), architecture, &[spec], &()).await.unwrap();
+    let [repository] = report.repositories.as_slice() else { panic!("{report:?}") };
+    assert!(matches!(repository.outcome, Outcome::Updated { .. }), "{repository:?}");
+    assert_eq!(repository.notes, ["primary also as zchunk, which is not used"]);
 }

@@ -10,7 +10,7 @@ use super::{
     server::Server,
     support::{Bench, Fixture, deb_spec, fixture, rpm_spec, scope, shown},
 };
-use crate::{Access, MirrorError, MirrorOptions, Outcome, SshOptions, error::chain};
+use crate::{Access, MirrorError, MirrorOptions, Outcome, SshOptions, error::chain, reach};
 
 /// Metadata comes, a second run has no news, a package comes and is verified.
 async fn mirror_is_used(bench: &Bench, mirror: &str) {
@@ -268,5 +268,38 @@ async fn a_silent_ftp_or_rsync_server_is_given_up() {
         let error = bench.sync_error(&rpm_spec(&[&format!("{scheme}://127.0.0.1:{port}/x/")])).await;
         assert!(matches!(error, MirrorError::Transport { passes: true, .. }), "{scheme}: {}", chain(&error));
         assert!(start.elapsed() < Duration::from_secs(20), "{scheme}: {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn mirrors_of_every_scheme_are_reached() {
+    let Some(fixture) = fixture().await else { return };
+    if !has(&["/usr/bin/python3", "rsync"], &["pyftpdlib"]).await {
+        return;
+    }
+    let ftp = Daemon::start("ftp", &fixture.path(""), &[]).await;
+    let rsync = Daemon::start("rsync", &fixture.path(""), &[]).await;
+    let http = Server::honest(&fixture.path("")).await;
+    let bases = [
+        format!("ftp://127.0.0.1:{}", ftp.port),
+        format!("rsync://127.0.0.1:{}/mirror", rsync.port),
+        http.url.trim_end_matches('/').to_owned(),
+        shown(&fixture.path("")).trim_end_matches('/').to_owned(),
+    ];
+    let at = |folder: &str| -> Vec<_> { bases.iter().map(|base| format!("{base}/{folder}")).collect() };
+    let named = |spec: fn(&[&str]) -> _, mirrors: &[String]| -> retrace_types::RepositorySpec {
+        spec(&mirrors.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut folder = named(rpm_spec, &at("rpm/*.rpm"));
+    folder.layout = RepositoryLayout::Directory;
+    let specs = [named(rpm_spec, &at("rpm")), named(deb_spec, &at("deb")), folder, named(rpm_spec, &at("nowhere"))];
+    let dir = tempfile::tempdir().unwrap();
+    let options = MirrorOptions { download_dir: dir.path().to_owned(), ..MirrorOptions::default() };
+    let reached = reach(&options, &"fixture".parse().unwrap(), &specs).await.unwrap();
+    for (repository, want) in reached.iter().zip([true, true, true, false]) {
+        for mirror in &repository.mirrors {
+            assert_eq!(mirror.outcome.is_ok(), want, "{mirror:?}");
+        }
+        assert_eq!(repository.mirrors.len(), bases.len());
     }
 }

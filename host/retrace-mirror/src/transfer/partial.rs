@@ -136,8 +136,9 @@ impl Arrival<'_> {
             self.partial.clear()?;
             return Err(error);
         }
-        // A writer that is gone tells why in the end.
-        let _ = self.pieces.send(piece).await;
+        let sent = self.pieces.send(piece).await;
+        // The writer itself tells in the end why it is gone.
+        sent.map_err(|_| MirrorError::file("write", &self.partial.path)(io::ErrorKind::BrokenPipe.into()))?;
         progress.bytes(self.have, self.total);
         Ok(())
     }
