@@ -15,6 +15,7 @@ mod package;
 mod release;
 mod repository;
 mod task;
+mod version;
 
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use backtrace::{
@@ -29,3 +30,4 @@ pub use repository::{
     Debugger, EnvironmentKind, KeyFile, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy,
 };
 pub use task::{InvalidTaskId, TaskId, TaskKind, TaskState, TaskStatus};
+pub use version::{compare_deb, compare_rpm};
