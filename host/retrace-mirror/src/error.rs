@@ -180,6 +180,12 @@ pub enum MirrorError {
         /// What was asked for.
         url: String,
     },
+    /// An archive of builds is asked by the source package.
+    #[error("the metadata does not name the source package of {package}, and an archive of builds is asked by it")]
+    NoSource {
+        /// The package.
+        package: String,
+    },
     /// More came than is allowed.
     #[error("{url} has more than the allowed {limit_bytes} bytes")]
     TooLarge {

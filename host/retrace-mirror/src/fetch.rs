@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     MirrorError, Progress,
+    archive::{self, Archive},
     checksum::Checksum,
     location::{Location, Place},
     mirror::Inner,
@@ -25,6 +26,15 @@ enum Check {
     Signature(Keyring),
     /// By its digest in metadata, which this key signed; or which nobody wanted signed.
     Digest(SignatureState),
+}
+
+/// One package on its way.
+struct Errand<'a> {
+    source: &'a Source,
+    expected: &'a Expected,
+    package: &'a IndexedPackage,
+    check: &'a Check,
+    progress: &'a dyn Progress,
 }
 
 impl Inner {
@@ -75,13 +85,14 @@ impl Inner {
             checksum: package.sha256.map(Checksum::Sha256),
             limit_bytes: self.transfer.options().limits.package_bytes,
         };
+        let errand = Errand { source: &source, expected: &expected, package, check: &check, progress };
         progress.step(&format!("Fetching {}", package.id));
         let mut attempts = Vec::new();
         for Turn { mirror, base } in source.turns(&repository.spec) {
             let done = match base {
                 Ok(base) => {
                     let place = base.at(&location);
-                    let done = self.fetch_from(&source, &place, &expected, package, &check, progress).await;
+                    let done = self.fetch_from(&errand, &place).await;
                     source.remember(&base, &done);
                     done
                 }
@@ -94,6 +105,17 @@ impl Inner {
                 Err(error) => attempts.push((mirror, error)),
             }
         }
+        if attempts.iter().any(|(_, error)| matches!(error, MirrorError::NotFound { .. })) {
+            // Upstream has dropped it.
+            for (url, archive) in archive::archives(&repository.spec) {
+                progress.step(&format!("Fetching {} from {url}", package.id));
+                match self.fetch_archived(&errand, archive, &repository).await {
+                    Ok(copy) => return Ok(copy),
+                    Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
+                    Err(error) => attempts.push((url, error)),
+                }
+            }
+        }
         if attempts.is_empty() {
             return Err(MirrorError::NoMirror { repository: repository.spec.id });
         }
@@ -101,21 +123,42 @@ impl Inner {
         Err(MirrorError::AllMirrors { what, repository: repository.spec.id, attempts })
     }
 
-    async fn fetch_from(
-        &self,
-        source: &Source,
-        place: &Place,
-        expected: &Expected,
-        package: &IndexedPackage,
-        check: &Check,
-        progress: &dyn Progress,
-    ) -> Result<LocalCopy, MirrorError> {
-        let download = source.file(place, expected, progress).await?;
+    async fn fetch_from(&self, errand: &Errand<'_>, place: &Place) -> Result<LocalCopy, MirrorError> {
+        let Errand { source, expected, package, check, progress } = errand;
+        let download = source.file(place, expected, *progress).await?;
         match self.take_in(&download, place, package, check).await {
             // Another process that shares the download folder took the file in first.
             Err(error) if !download.path.exists() => self.adopt(package, check).await?.ok_or(error),
             done => done,
         }
+    }
+
+    /// From a service that keeps what mirrors have dropped.
+    async fn fetch_archived(
+        &self,
+        errand: &Errand<'_>,
+        archive: Result<Archive, MirrorError>,
+        repository: &Repository,
+    ) -> Result<LocalCopy, MirrorError> {
+        let archive = archive?;
+        let mut keyring = Keyring::new();
+        // No key, no signed copies to ask for.
+        let _ = keyring.add(repository.keys_armored.as_bytes());
+        let places = archive.places(errand.source, errand.package, &keyring.fingerprints()).await;
+        errand.source.remember(&archive.base, &places);
+        let mut last = None;
+        for place in places? {
+            let done = self.fetch_from(errand, &place).await;
+            errand.source.remember(&archive.base, &done);
+            match done {
+                Ok(copy) => return Ok(copy),
+                // A copy by another key, or without a signature: the next one may be the right one.
+                Err(error @ (MirrorError::NotFound { .. } | MirrorError::Refused { .. })) => last = Some(error),
+                Err(error) if error.is_wrong() => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| MirrorError::NoMirror { repository: repository.spec.id.clone() }))
     }
 
     /// Verifies what was downloaded and moves it into the store.

@@ -14,6 +14,7 @@
 //! itself (`retrace-store`).
 
 mod access;
+mod archive;
 mod budget;
 mod checksum;
 mod deb;
