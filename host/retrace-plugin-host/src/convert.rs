@@ -1,5 +1,8 @@
 //! Answers of plugins to values of `retrace-types`: a parser of hostile data. One rule broken drops the answer.
 
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a broken promise has to be seen")]
+pub(crate) mod random;
 mod repository;
 mod rules;
 

@@ -74,3 +74,12 @@ pub use session::Session;
 pub use state::LogLine;
 pub use status::{FaultStatus, HostStatus, PluginStatus};
 pub use watch::{POLL, Watcher};
+
+/// Converts a random answer of each function of the contract, chosen by the bytes; for the fuzz target `answers`.
+///
+/// # Panics
+/// If an answer that is accepted breaks a rule of the contract.
+#[cfg(fuzzing)]
+pub fn fuzz_answers(bytes: &[u8]) {
+    convert::random::check(bytes, true);
+}

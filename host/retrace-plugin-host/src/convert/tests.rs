@@ -258,3 +258,27 @@ proptest::proptest! {
         }
     }
 }
+
+/// Whether an accepted answer can be trusted is looked at twice, and so is whether the generator makes anything good.
+#[test]
+fn random_answers_keep_every_rule_or_are_refused() {
+    let mut generator = proptest::test_runner::TestRunner::deterministic();
+    let bytes = proptest::collection::vec(proptest::num::u8::ANY, 0..400);
+    let (mut accepted, mut all) = (0, 0);
+    for _ in 0..2_000 {
+        use proptest::strategy::{Strategy as _, ValueTree as _};
+        let bytes = bytes.new_tree(&mut generator).unwrap().current();
+        let (good, of) = random::check(&bytes, true);
+        accepted += good;
+        all += of;
+    }
+    assert!(accepted * 4 > all && accepted * 10 < all * 9, "{accepted} of {all} accepted: the mixture tests nothing");
+}
+
+proptest::proptest! {
+    #[test]
+    fn answers_that_keep_the_rules_are_accepted(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        let (accepted, all) = random::check(&bytes, false);
+        proptest::prop_assert_eq!(accepted, all);
+    }
+}

@@ -12,6 +12,7 @@ mod conformance;
 mod files;
 mod good;
 mod inspect;
+mod optional;
 mod rebuilds;
 mod reload;
 mod support;
