@@ -1,6 +1,8 @@
 //! The configuration: one TOML file, every key with a default, unknown keys refused, each key overridable by an
 //! environment variable (`server.listen` by `RETRACE_SERVER_LISTEN`).
 
+mod access;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -13,6 +15,8 @@ use retrace_plugin_host::Limits as PluginLimits;
 use retrace_types::DistroId;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+use access::AccessConfig;
 
 /// Where the file lies when neither `--config` nor `RETRACE_CONFIG` names one.
 const SYSTEM_FILE: &str = "/etc/retrace/retrace.toml";
@@ -64,6 +68,8 @@ pub(crate) struct MirrorConfig {
     pub(crate) connect_timeout_seconds: u64,
     /// Longest silence of a mirror during a transfer.
     pub(crate) idle_timeout_seconds: u64,
+    /// How servers are reached: certificates, passwords, proxies, limits.
+    pub(crate) access: Vec<AccessConfig>,
 }
 
 /// `[gdb]`
@@ -139,7 +145,7 @@ impl Default for PluginsConfig {
 
 impl Default for MirrorConfig {
     fn default() -> Self {
-        Self { operator_keys: Vec::new(), connect_timeout_seconds: 10, idle_timeout_seconds: 30 }
+        Self { operator_keys: Vec::new(), connect_timeout_seconds: 10, idle_timeout_seconds: 30, access: Vec::new() }
     }
 }
 
@@ -245,6 +251,11 @@ impl Config {
         for key in &self.mirror.operator_keys {
             if !key.is_file() {
                 problems.push(format!("mirror.operator_keys: {} is no file", key.display()));
+            }
+        }
+        for (name, file) in self.mirror.access.iter().flat_map(AccessConfig::files) {
+            if !file.is_file() {
+                problems.push(format!("mirror.access: {name} {} is no file", file.display()));
             }
         }
         for dir in [&self.state_dir, &self.cache_dir] {
@@ -372,6 +383,15 @@ mod tests {
         assert_eq!(config.plugins.limits.file_bytes, 1000);
         assert_eq!(config.plugins.priority.len(), 2);
         assert!(parse("[plugins.limits]\ndeadline = 5", &[]).is_err());
+    }
+
+    #[test]
+    fn access_to_mirrors_can_be_set_in_file_and_environment() {
+        let config = parse("[[mirror.access]]\ndistribution = 'rhel'\n[[mirror.access]]\nproxy = 'environment'", &[]);
+        assert_eq!(config.unwrap().mirror.access.len(), 2);
+        let variable = ("RETRACE_MIRROR_ACCESS", "[{ distribution = 'rhel', credentials = '/no/such/file' }]");
+        let problems = parse("", &[variable]).unwrap().problems();
+        assert!(problems.iter().any(|problem| problem.contains("credentials /no/such/file")), "{problems:?}");
     }
 
     #[test]
