@@ -42,6 +42,8 @@ struct Dice<'a> {
     bytes: std::slice::Iter<'a, u8>,
     /// Whether rules may be broken.
     hostile: bool,
+    /// Whether a list far too long was made: one is enough, for another inside of it would fill the memory.
+    is_wide: bool,
 }
 
 impl Dice<'_> {
@@ -66,7 +68,10 @@ impl Dice<'_> {
             0 => self.one(&HOSTILE).unwrap_or_default().to_owned(),
             1 => kept + self.one(&HOSTILE).unwrap_or_default(),
             2 => self.one(&HOSTILE).unwrap_or_default().to_owned() + &kept,
-            3 => kept.repeat([63, 64, 65, 128, 257, 600, 4097].get(self.roll(7)).copied().unwrap_or(1)),
+            3 => {
+                let bytes = self.one(&[64, 65, 128, 129, 256, 257, 512, 513, 2049, 4096, 4097]).unwrap_or(1_usize);
+                kept.repeat(bytes.div_ceil(kept.len().max(1)))
+            }
             4 => (0..self.roll(12)).filter_map(|_| char::from_u32(u32::try_from(self.roll(0x800)).ok()?)).collect(),
             _ => kept,
         }
@@ -81,7 +86,12 @@ impl Dice<'_> {
         let kind = if self.hostile { self.roll(40) } else { 2 };
         match kind {
             0 => Vec::new(),
-            1 => vec![make(self); self.roll(5_000)],
+            1 => {
+                let value = make(self);
+                let count = if self.is_wide { 1 } else { self.roll(5_000) };
+                self.is_wide = true;
+                vec![value; count]
+            }
             _ => (0..least + self.roll(3)).map(|_| make(self)).collect(),
         }
     }
@@ -197,7 +207,7 @@ impl Dice<'_> {
 /// If an accepted answer breaks a rule of the contract or, with `hostile` false, if one is refused.
 pub(crate) fn check(bytes: &[u8], hostile: bool) -> (usize, usize) {
     let (mut accepted, mut all) = (0, 0);
-    let mut dice = Dice { bytes: bytes.iter(), hostile };
+    let mut dice = Dice { bytes: bytes.iter(), hostile, is_wide: false };
     let mut judge = |outcome: Result<(), FailureKind>| {
         all += 1;
         match outcome {
