@@ -20,6 +20,13 @@ fn program() -> Compiler {
     Compiler::Child { program: retrace_tests::target_dir().join("debug/retrace") }
 }
 
+/// A host with an empty folder of plugins, and a cache, below `dir`.
+fn options(dir: &Path) -> HostOptions {
+    let plugin_dir = dir.join("plugins");
+    fs::create_dir(&plugin_dir).unwrap();
+    HostOptions { plugin_dir, cache_dir: dir.join("cache"), compiler: program(), ..HostOptions::default() }
+}
+
 fn plugin_dir() -> PathBuf {
     let built = || retrace_tests::target_dir().join("wasm32-wasip2/plugin");
     std::env::var_os("RETRACE_PLUGIN_DIR").map_or_else(built, PathBuf::from)
@@ -90,13 +97,7 @@ fn a_child_compiles_and_this_process_loads_from_the_cache() {
 #[test]
 fn a_version_names_the_release_of_the_distribution_that_was_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let options = HostOptions {
-        plugin_dir: dir.path().join("plugins"),
-        cache_dir: dir.path().join("cache"),
-        compiler: program(),
-        ..HostOptions::default()
-    };
-    fs::create_dir(&options.plugin_dir).unwrap();
+    let options = options(dir.path());
     fs::copy(plugin_dir().join("retrace_plugin_opensuse.wasm"), options.plugin_dir.join("opensuse.wasm")).unwrap();
     let registry = PluginHost::load(&options).unwrap().registry();
     for (asked, version, want) in [
@@ -113,11 +114,8 @@ fn a_version_names_the_release_of_the_distribution_that_was_asked_for() {
 fn a_compile_bomb_is_stopped_by_its_limits_while_others_serve() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = debian();
-    let plugin_dir = dir.path().join("plugins");
-    fs::create_dir(&plugin_dir).unwrap();
-    fs::write(plugin_dir.join("debian.wasm"), &bytes).unwrap();
-    let options =
-        HostOptions { plugin_dir, cache_dir: dir.path().join("cache"), compiler: program(), ..HostOptions::default() };
+    let options = options(dir.path());
+    fs::write(options.plugin_dir.join("debian.wasm"), &bytes).unwrap();
     let host = PluginHost::load(&options).unwrap();
     let bomb = with_bomb(2_000, 100_000);
     assert!(bomb.len() > 2_000_000, "{}", bomb.len());
@@ -160,13 +158,7 @@ fn a_compile_bomb_is_stopped_by_its_limits_while_others_serve() {
 #[test]
 fn a_worker_starts_with_what_is_ready_and_compiles_the_rest() {
     let dir = tempfile::tempdir().unwrap();
-    let options = HostOptions {
-        plugin_dir: dir.path().join("plugins"),
-        cache_dir: dir.path().join("cache"),
-        compiler: program(),
-        ..HostOptions::default()
-    };
-    fs::create_dir(&options.plugin_dir).unwrap();
+    let options = options(dir.path());
     let put = |name: &str| {
         let built = plugin_dir().join(format!("retrace_plugin_{name}.wasm"));
         fs::copy(built, options.plugin_dir.join(format!("{name}.wasm"))).unwrap();

@@ -100,9 +100,7 @@ fn source_build(file: &str) -> Option<(&str, &str, &str)> {
 }
 
 fn snapshot_list(id: &PackageId) -> String {
-    let epoch = id.epoch.filter(|epoch| *epoch > 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
-    let revision = id.release.as_ref().map(|release| format!("-{release}")).unwrap_or_default();
-    format!("mr/binary/{}/{epoch}{}{revision}/binfiles", id.name, id.version)
+    format!("mr/binary/{}/{}/binfiles", id.name, id.full_version())
 }
 
 /// The files of an architecture in an answer.
@@ -173,7 +171,7 @@ mod tests {
             arch: "amd64".into(),
         };
         assert_eq!(snapshot_list(&id(Some(1), Some("9+deb12u4"))), "mr/binary/libc6/1:2.36-9+deb12u4/binfiles");
-        assert_eq!(snapshot_list(&id(Some(0), None)), "mr/binary/libc6/2.36/binfiles");
+        assert_eq!(snapshot_list(&id(None, None)), "mr/binary/libc6/2.36/binfiles");
     }
 
     proptest! {

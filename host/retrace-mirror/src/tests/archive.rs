@@ -74,9 +74,7 @@ async fn a_dropped_deb_comes_from_the_snapshot_service_by_its_digest() {
     assert!(bench.mirror.fetch(&package, &()).await.is_err());
 
     let id = &package.id;
-    let epoch = id.epoch.filter(|epoch| *epoch > 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
-    let revision = id.release.as_ref().map(|release| format!("-{release}")).unwrap_or_default();
-    let list = states.path().join(format!("mr/binary/greet/{epoch}{}{revision}/binfiles", id.version));
+    let list = states.path().join(format!("mr/binary/greet/{}/binfiles", id.full_version()));
     let digest = "0123456789abcdef0123456789abcdef01234567";
     let answer = serde_json::json!({ "result": [
         { "architecture": "vax", "hash": "1111111111111111111111111111111111111111" },

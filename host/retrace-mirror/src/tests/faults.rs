@@ -7,7 +7,7 @@ use retrace_types::RepositorySpec;
 
 use super::{
     server::{Answer, Request, Server},
-    support::{Bench, Fixture, deb_spec, fixture, rpm_spec, scope, shown},
+    support::{Bench, Fixture, deb_spec, fixture, make_bomb, rpm_spec, scope, shown},
 };
 use crate::{MirrorOptions, Outcome, error::chain};
 
@@ -267,24 +267,9 @@ async fn names_that_leave_the_mirror_are_refused() {
 
 #[tokio::test]
 async fn a_bomb_is_not_unpacked() {
-    use std::io::Write as _;
-
     let Some(case) = Case::new().await else { return };
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("repodata")).unwrap();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(b"<metadata>").unwrap();
-    for _ in 0..64 {
-        encoder.write_all(&[b' '; 1 << 20]).unwrap();
-    }
-    let bomb = encoder.finish().unwrap();
-    std::fs::write(dir.path().join("repodata/p.xml.gz"), &bomb).unwrap();
-    let (digest, size) = (crate::checksum::sha256(&bomb), bomb.len());
-    let repomd = format!(
-        r#"<repomd><data type="primary"><checksum type="sha256">{digest}</checksum><location href="repodata/p.xml.gz"/>
-        <size>{size}</size></data></repomd>"#
-    );
-    std::fs::write(dir.path().join("repodata/repomd.xml"), repomd).unwrap();
+    make_bomb(dir.path());
     let server = Server::honest(dir.path()).await;
     let bench = case.bench(|options| options.limits.unpacked_metadata_bytes = 8 << 20).await;
     let mut spec = rpm_spec(&[&server.url]);

@@ -1,6 +1,6 @@
 use super::{
     server::{Answer, Request, Server},
-    support::{Bench, deb_spec, fixture, rpm_spec, scope, shown},
+    support::{Bench, deb_spec, fixture, make_bomb, rpm_spec, scope, shown},
 };
 use crate::{MirrorError, Outcome};
 
@@ -148,25 +148,9 @@ async fn what_a_killed_run_left_is_used() {
 
 #[tokio::test]
 async fn a_bomb_in_the_metadata_is_bounded() {
-    use std::io::Write as _;
-
     let Some(fixture) = fixture().await else { return };
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("repodata")).unwrap();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(b"<metadata>").unwrap();
-    for _ in 0..64 {
-        encoder.write_all(&[b' '; 1 << 20]).unwrap();
-    }
-    let bomb = encoder.finish().unwrap();
-    std::fs::write(dir.path().join("repodata/p.xml.gz"), &bomb).unwrap();
-    let repomd = format!(
-        r#"<repomd><data type="primary"><checksum type="sha256">{}</checksum><location href="repodata/p.xml.gz"/>
-        <size>{}</size></data></repomd>"#,
-        crate::checksum::sha256(&bomb),
-        bomb.len()
-    );
-    std::fs::write(dir.path().join("repodata/repomd.xml"), &repomd).unwrap();
+    let repomd = make_bomb(dir.path());
     let mut spec = rpm_spec(&[shown(dir.path())]);
     spec.signatures.metadata = false;
     let bench = Bench::with(&fixture, |options| options.limits.unpacked_metadata_bytes = 8 << 20).await;

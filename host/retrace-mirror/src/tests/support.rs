@@ -170,3 +170,24 @@ fn spec(layout: RepositoryLayout, mirrors: &[&str]) -> RepositorySpec {
 pub(super) fn shown(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// An rpm-md repository whose list of packages is 64 MiB of blanks, packed; gives the text of its `repomd.xml`.
+pub(super) fn make_bomb(dir: &Path) -> String {
+    use std::io::Write as _;
+    std::fs::create_dir(dir.join("repodata")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(b"<metadata>").unwrap();
+    for _ in 0..64 {
+        encoder.write_all(&[b' '; 1 << 20]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    std::fs::write(dir.join("repodata/p.xml.gz"), &bomb).unwrap();
+    let repomd = format!(
+        r#"<repomd><data type="primary"><checksum type="sha256">{}</checksum><location href="repodata/p.xml.gz"/>
+        <size>{}</size></data></repomd>"#,
+        crate::checksum::sha256(&bomb),
+        bomb.len()
+    );
+    std::fs::write(dir.join("repodata/repomd.xml"), &repomd).unwrap();
+    repomd
+}
