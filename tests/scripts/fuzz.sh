@@ -9,9 +9,10 @@ cargo +nightly fuzz --version >/dev/null 2>&1 || {
     exit 1
 }
 for folder in host/*/fuzz; do
-    while read -r target; do
+    targets=$(cargo +nightly fuzz list --fuzz-dir "$folder")
+    for target in $targets; do
         printf 'fuzz: %s %s, %s s\n' "$(basename "$(dirname "$folder")")" "$target" "$seconds"
         # Input is refused beyond a limit; memory beyond this one means that a limit is missing.
         cargo +nightly fuzz run --fuzz-dir "$folder" "$target" -- -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10
-    done < <(cargo +nightly fuzz list --fuzz-dir "$folder")
+    done
 done
