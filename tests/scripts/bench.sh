@@ -44,6 +44,19 @@ template() { # template FOLDER
 mirror() {
     "$target/debug/examples/fetch_bench" "$checkout/host/retrace-mirror/src/tests/daemons.py"
     python3 "$here/bench_folder.py" "$target/debug/examples/folder" "$target/fixtures/folder"
+    index
+}
+
+# The index of a whole release, from generated metadata that is kept between runs.
+index() {
+    local metadata=$target/fixtures/index-1 state
+    if [[ ! -f $metadata/done ]]; then
+        "$target/debug/examples/index" generate "$metadata" 1000000
+        touch "$metadata/done"
+    fi
+    state=$(mktemp -d)
+    "$target/debug/examples/index" load "$metadata" "$state"
+    rm -rf "$state"
 }
 
 case ${1:-all} in

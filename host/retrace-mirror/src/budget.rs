@@ -30,6 +30,11 @@ impl Budget {
         Ok(())
     }
 
+    /// A path is kept as its key, beside the shared name of its package.
+    pub(crate) fn path(&mut self) -> Result<(), MetadataError> {
+        self.text("")
+    }
+
     pub(crate) fn text(&mut self, text: &str) -> Result<(), MetadataError> {
         let left = self.bytes.checked_sub(Self::TEXT_OVERHEAD.saturating_add(text.len() as u64));
         self.bytes = left.ok_or(MetadataError::Limit { what: "bytes of names", limit: self.bytes_limit })?;

@@ -1,9 +1,9 @@
 //! Folders of packages without metadata: the headers of the packages tell what is there.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use retrace_package::{Header, PackageError, read_header};
-use retrace_store::NewPackage;
+use retrace_store::{NewPackage, PathKey};
 use retrace_types::{PackageFormat, PackageKind, Role, Sha256};
 
 use crate::{
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 64 << 20;
 /// What the packages of a folder are.
 pub(crate) struct Contents {
     pub(crate) packages: Vec<NewPackage>,
-    pub(crate) paths: Vec<(String, String)>,
+    pub(crate) paths: Vec<(PathKey, Arc<str>)>,
     budget: Budget,
 }
 
@@ -98,12 +98,13 @@ impl Contents {
         for member in &header.build_ids {
             self.budget.text(member.path.as_deref().unwrap_or_default())?;
         }
+        let name: Arc<str> = header.id.name.as_str().into();
         let mut has_mappable = false;
         for path in header.files.iter().flatten().filter(|path| is_mappable(path)) {
-            self.budget.text(path)?;
+            self.budget.path()?;
             has_mappable = true;
             if header.kind == PackageKind::Binary {
-                self.paths.push((path.clone(), header.id.name.clone()));
+                self.paths.push((PathKey::of(path), name.clone()));
             }
         }
         let no_code = header.id.arch == "noarch" || header.id.arch == "all";
@@ -123,7 +124,7 @@ impl Contents {
             sha256: None,
             source: header.source,
             exact_depends: header.exact_depends,
-            build_ids: header.build_ids,
+            build_ids: header.build_ids.into(),
             complete,
         });
         Ok(())

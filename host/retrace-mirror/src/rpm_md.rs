@@ -7,9 +7,9 @@ mod primary;
 mod repomd;
 mod xml;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use retrace_store::NewPackage;
+use retrace_store::{NewPackage, PathKey};
 
 pub(crate) use filelists::read_filelists;
 pub(crate) use primary::read_primary;
@@ -22,7 +22,7 @@ use crate::{Limits, budget::Budget};
 pub(crate) struct Index {
     pub(crate) packages: Vec<NewPackage>,
     /// Path and name of the package that owns it.
-    pub(crate) paths: Vec<(String, String)>,
+    pub(crate) paths: Vec<(PathKey, Arc<str>)>,
     /// Position in `packages` by the checksum that links the files of the metadata.
     positions: HashMap<String, usize>,
     budget: Budget,

@@ -9,12 +9,13 @@ mod rpm_md;
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use retrace_package::Keyring;
-use retrace_store::{NewPackage, NewRepository, RepositoryKey};
+use retrace_store::{NewPackage, NewRepository, PathKey, RepositoryKey};
 use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256};
 
 use crate::{
@@ -85,7 +86,7 @@ pub(crate) struct Job<'a> {
 pub(crate) struct NewIndex {
     pub(crate) revision: Revision,
     pub(crate) packages: Vec<NewPackage>,
-    pub(crate) paths: Vec<(String, String)>,
+    pub(crate) paths: Vec<(PathKey, Arc<str>)>,
     /// Files that it was read from, to be removed when it is in the index.
     pub(crate) files: Vec<std::path::PathBuf>,
 }

@@ -21,7 +21,7 @@ mod uploads;
 
 pub use artifacts::TaskResult;
 pub use error::StoreError;
-pub use index::NewPackage;
+pub use index::{Members, NewPackage, PathKey};
 pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};
 pub use repositories::{NewRepository, Repository, RepositoryKey};
 pub use store::Store;

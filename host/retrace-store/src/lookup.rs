@@ -5,16 +5,32 @@ use std::collections::HashMap;
 use retrace_types::{
     Architecture, BuildId, PackageFormat, PackageId, PackageKind, ReleaseId, Role, Sha256, SignatureState,
 };
-use sqlx::{QueryBuilder, Row as _, sqlite::SqliteRow};
+use sqlx::{
+    QueryBuilder, Row as _, Sqlite,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use crate::{
-    RepositoryKey, Store, StoreError,
+    PathKey, RepositoryKey, Store, StoreError,
+    index::{read_kind, read_owner, read_source, split_source_rpm, usual_file},
     repositories::{read_architecture, read_release},
     rows,
 };
 
-/// Columns of a package; `packages` and `repositories` are joined.
-const PACKAGE: &str = "SELECT p.* FROM packages p JOIN repositories r ON r.id = p.repository_id ";
+// Packages of a scope, `o`: the first two parameters are release and architecture. A CROSS JOIN keeps its order in SQLite,
+// which would rather read a whole repository.
+const BY_NAME: &str = "FROM repositories r CROSS JOIN names n CROSS JOIN packages o
+    WHERE r.release = ? AND r.architecture = ? AND n.name = ? AND o.repository_id = r.id AND o.name_id = n.id";
+const BY_PATH: &str = "FROM repositories r CROSS JOIN paths f CROSS JOIN packages o
+    WHERE r.release = ? AND r.architecture = ? AND f.repository_id = r.id AND f.path = ?
+        AND o.repository_id = r.id AND o.name_id = f.name_id";
+const BY_SOURCE: &str = "FROM names n CROSS JOIN builds b CROSS JOIN packages o CROSS JOIN repositories r
+    WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.build_id = b.id AND b.source_id = n.id
+        AND n.name IN (?, ?) AND (b.source_form = 1 AND n.name = ?
+                                  OR b.source_form = 2 AND n.name = ? AND b.version = ? AND b.release = ?)";
+const UNSCANNED: &str = "FROM repositories r CROSS JOIN packages o
+    WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.complete = 0 LIMIT ?";
 
 /// A package's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,8 +109,7 @@ impl Store {
         let mut found: HashMap<BuildId, Vec<Provider>> = HashMap::new();
         for chunk in build_ids.chunks(rows::MAX_PARAMETERS) {
             let mut query = QueryBuilder::new(
-                "SELECT b.build_id, b.role AS member_role, b.path AS member_path, p.* FROM build_ids b
-                 JOIN packages p ON p.id = b.package_id JOIN repositories r ON r.id = p.repository_id
+                "SELECT b.build_id, b.owner, b.path, p.* FROM build_ids b JOIN indexed_packages p ON p.id = b.owner >> 2
                  WHERE b.build_id IN (",
             );
             let mut ids = query.separated(", ");
@@ -103,20 +118,17 @@ impl Store {
             }
             query.push(") ");
             if let Some(scope) = scope {
-                query.push("AND r.release = ").push_bind(scope.release.to_string());
-                query.push(" AND r.architecture = ").push_bind(scope.architecture.as_str());
+                query.push("AND p.repository_id IN (SELECT id FROM repositories WHERE release = ");
+                query.push_bind(scope.release.to_string()).push(" AND architecture = ");
+                query.push_bind(scope.architecture.as_str()).push(")");
             }
-            query.push(" ORDER BY p.id");
+            query.push(" ORDER BY b.owner >> 2");
             let rows = query.build().fetch_all(&self.pool).await;
             for row in rows.map_err(StoreError::database("look up build-ids"))? {
                 let bytes: &[u8] = row.get("build_id");
                 let id = BuildId::from_bytes(bytes).map_err(|_| StoreError::invalid("build-id", hex::encode(bytes)))?;
-                let path: String = row.get("member_path");
-                found.entry(id).or_default().push(Provider {
-                    package: read_package(&row)?,
-                    role: read_role(row.get("member_role"))?,
-                    path: (!path.is_empty()).then_some(path),
-                });
+                let (role, path) = read_owner(row.get("owner"), row.get("path"), &id);
+                found.entry(id).or_default().push(Provider { package: read_package(&row)?, role, path });
             }
         }
         Ok(found)
@@ -134,7 +146,7 @@ impl Store {
         for chunk in build_ids.chunks(rows::MAX_PARAMETERS) {
             let mut query = QueryBuilder::new(
                 "SELECT r.release, r.architecture, count(DISTINCT b.build_id) FROM build_ids b
-                 JOIN packages p ON p.id = b.package_id JOIN repositories r ON r.id = p.repository_id
+                 JOIN packages p ON p.id = b.owner >> 2 JOIN repositories r ON r.id = p.repository_id
                  WHERE b.build_id IN (",
             );
             let mut ids = query.separated(", ");
@@ -153,27 +165,12 @@ impl Store {
         Ok(counts)
     }
 
-    /// The packages whose metadata says that they own a path, in every version that is known.
-    ///
-    /// `/lib/x` and `/usr/lib/x` are one path, likewise below `bin`, `sbin`, `lib32`, `lib64`: a system with merged
-    /// `/usr` shows files under the other name than the package that ships them.
+    /// The packages whose metadata says that they own a path, in every version that is known; see [`PathKey`].
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn find_path(&self, scope: &Scope, path: &str) -> Result<Vec<IndexedPackage>, StoreError> {
-        let mut query = QueryBuilder::new(
-            "SELECT DISTINCT p.* FROM paths f
-             JOIN packages p ON p.repository_id = f.repository_id AND p.name = f.package
-             JOIN repositories r ON r.id = p.repository_id WHERE f.path IN (",
-        );
-        let mut paths = query.separated(", ");
-        for path in usr_merge_aliases(path) {
-            paths.push_bind(path);
-        }
-        query.push(") AND r.release = ").push_bind(scope.release.to_string());
-        query.push(" AND r.architecture = ").push_bind(scope.architecture.as_str()).push(" ORDER BY p.id");
-        let rows = query.build().fetch_all(&self.pool).await;
-        rows.map_err(StoreError::database("look up a path"))?.iter().map(read_package).collect()
+        self.packages_where(scope, BY_PATH, |query| query.bind(PathKey::of(path).to_row())).await
     }
 
     /// The packages of this name, in every version that is known.
@@ -181,7 +178,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn find_packages(&self, scope: &Scope, name: &str) -> Result<Vec<IndexedPackage>, StoreError> {
-        self.packages_where(scope, "AND p.name = ", Some(name)).await
+        self.packages_where(scope, BY_NAME, |query| query.bind(name)).await
     }
 
     /// The packages of this source package, in every version that is known.
@@ -189,79 +186,69 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn find_by_source(&self, scope: &Scope, source: &str) -> Result<Vec<IndexedPackage>, StoreError> {
-        self.packages_where(scope, "AND p.source = ", Some(source)).await
+        let (name, version, release) = split_source_rpm(source).unwrap_or_default();
+        let bind = |query: Prepared<'_>| {
+            query.bind(source).bind(name).bind(source).bind(name).bind(version).bind(release)
+        };
+        self.packages_where(scope, BY_SOURCE, bind).await
     }
 
-    /// The packages whose build-ids are not all in the index; their files have to be scanned.
+    /// At most `limit` of the packages whose build-ids are not all in the index; their files have to be scanned.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
-    pub async fn unscanned_packages(&self, scope: &Scope) -> Result<Vec<IndexedPackage>, StoreError> {
-        self.packages_where(scope, "AND p.complete = 0", None).await
+    pub async fn unscanned_packages(&self, scope: &Scope, limit: usize) -> Result<Vec<IndexedPackage>, StoreError> {
+        self.packages_where(scope, UNSCANNED, |query| query.bind(rows::size_to_row(limit as u64))).await
     }
 
-    async fn packages_where(
+    /// The packages `o` that a clause chooses, by their ids first: the view is then asked for these alone.
+    async fn packages_where<'q>(
         &self,
         scope: &Scope,
-        condition: &'static str,
-        value: Option<&str>,
+        chosen: &'static str,
+        bind: impl FnOnce(Prepared<'q>) -> Prepared<'q>,
     ) -> Result<Vec<IndexedPackage>, StoreError> {
-        let mut query = QueryBuilder::new(PACKAGE);
-        query.push("WHERE r.release = ").push_bind(scope.release.to_string());
-        query.push(" AND r.architecture = ").push_bind(scope.architecture.as_str());
-        query.push(" ").push(condition);
-        if let Some(value) = value {
-            query.push_bind(value);
-        }
-        query.push(" ORDER BY p.id");
-        let rows = query.build().fetch_all(&self.pool).await;
+        let statement = format!(
+            "SELECT p.* FROM (SELECT DISTINCT o.id {chosen}) w CROSS JOIN indexed_packages p WHERE p.id = w.id
+             ORDER BY p.id"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+        let query = query.bind(scope.release.to_string()).bind(scope.architecture.as_str());
+        let rows = bind(query).fetch_all(&self.pool).await;
         rows.map_err(StoreError::database("look up packages"))?.iter().map(read_package).collect()
     }
 }
 
-/// The two names of a path on a system with merged `/usr`.
-fn usr_merge_aliases(path: &str) -> Vec<String> {
-    const MERGED: [&str; 5] = ["bin", "sbin", "lib", "lib32", "lib64"];
-    let is_merged = |rest: &str| rest.split('/').next().is_some_and(|first| MERGED.contains(&first));
-    let alias = match path.strip_prefix("/usr/") {
-        Some(rest) if is_merged(rest) => Some(format!("/{rest}")),
-        Some(_) => None,
-        None => path.strip_prefix('/').filter(|rest| is_merged(rest)).map(|rest| format!("/usr/{rest}")),
-    };
-    std::iter::once(path.to_owned()).chain(alias).collect()
-}
+type Prepared<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-fn read_role(number: i64) -> Result<Role, StoreError> {
-    match number {
-        0 => Ok(Role::Executable),
-        1 => Ok(Role::Debuginfo),
-        _ => Err(StoreError::invalid("role", number)),
-    }
-}
-
-fn read_package(row: &SqliteRow) -> Result<IndexedPackage, StoreError> {
+pub(crate) fn read_package(row: &SqliteRow) -> Result<IndexedPackage, StoreError> {
     let epoch: Option<i64> = row.get("epoch");
     let size_bytes: Option<i64> = row.get("size_bytes");
     let sha256: Option<&[u8]> = row.get("sha256");
+    let id = PackageId {
+        name: row.get("name"),
+        epoch: epoch.map(|e| u32::try_from(e).map_err(|_| StoreError::invalid("epoch", e))).transpose()?,
+        version: row.get("version"),
+        release: row.get("release"),
+        arch: row.get("arch"),
+    };
+    let (kind, format) = read_kind(row.get("kind"), row.get("format"), row.get("other"))?;
+    let file: Option<String> = row.get("file");
+    let file = file.or_else(|| usual_file(&id, &format)).unwrap_or_default();
+    let exact_depends: Option<&str> = row.get("exact_depends");
     Ok(IndexedPackage {
         key: PackageKey(row.get("id")),
         repository: RepositoryKey(row.get("repository_id")),
-        id: PackageId {
-            name: row.get("name"),
-            epoch: epoch.map(|e| u32::try_from(e).map_err(|_| StoreError::invalid("epoch", e))).transpose()?,
-            version: row.get("version"),
-            release: row.get("release"),
-            arch: row.get("arch"),
-        },
-        kind: rows::from_json("kind", row.get("kind"))?,
-        format: rows::from_json("format", row.get("format"))?,
-        location: row.get("location"),
+        location: row.get::<String, _>("folder") + &file,
         size_bytes: size_bytes.map(rows::size_from_row).transpose()?,
         sha256: sha256.map(rows::digest).transpose()?,
-        source: row.get("source"),
-        exact_depends: rows::from_json("dependencies", row.get("exact_depends"))?,
+        source: read_source(row.get("source_form"), row.get("source_name"), &id)?,
+        exact_depends: exact_depends.map_or_else(|| Ok(Vec::new()), |text| rows::from_json("dependencies", text))?,
         complete: row.get("complete"),
         local: read_local(row)?,
+        id,
+        kind,
+        format,
     })
 }
 

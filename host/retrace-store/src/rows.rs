@@ -1,5 +1,7 @@
 //! Conversions between columns and values. A row is read as carefully as any input.
 
+use std::io::Write as _;
+
 use jiff::Timestamp;
 use retrace_types::Sha256;
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,6 +31,12 @@ pub(crate) fn size_to_row(bytes: u64) -> i64 {
 
 pub(crate) fn size_from_row(bytes: i64) -> Result<u64, StoreError> {
     u64::try_from(bytes).map_err(|_| StoreError::invalid("size", bytes))
+}
+
+/// Appends a number with sign and leading zeros, `digits` bytes: SQL takes it out of a record again.
+pub(crate) fn push_decimal(records: &mut Vec<u8>, number: i64, digits: usize) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(records, "{number:0digits$}");
 }
 
 /// Serialization of our own plain data cannot fail; a null is refused when it is read.

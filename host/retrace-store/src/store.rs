@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::StoreError;
+use crate::{StoreError, index};
 
 /// Longest wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -74,6 +74,7 @@ impl Store {
             .await
             .map_err(StoreError::database("open the database"))?;
         MIGRATIONS.run(&pool).await.map_err(|source| StoreError::migration(&path, source))?;
+        index::convert_old(&pool).await?;
         Ok(Self { pool, artifacts: Arc::new(artifacts), dir: dir.into() })
     }
 

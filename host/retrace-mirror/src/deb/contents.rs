@@ -1,6 +1,8 @@
 //! `Contents-<arch>`: which package owns which path.
 
-use std::io::BufRead;
+use std::{collections::HashSet, io::BufRead, sync::Arc};
+
+use retrace_store::PathKey;
 
 use crate::{MetadataError, budget::Budget, mappable::is_mappable, unpack::read_line};
 
@@ -11,9 +13,10 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 pub(crate) fn read_contents(
     input: &mut dyn BufRead,
     budget: &mut Budget,
-    paths: &mut Vec<(String, String)>,
+    paths: &mut Vec<(PathKey, Arc<str>)>,
 ) -> Result<(), MetadataError> {
     let mut line = Vec::new();
+    let mut names: HashSet<Arc<str>> = HashSet::new();
     while read_line(input, &mut line, MAX_LINE_BYTES)? {
         // Names of files need not be UTF-8; those are of no use here.
         let Ok(line) = std::str::from_utf8(&line) else { continue };
@@ -25,9 +28,17 @@ pub(crate) fn read_contents(
         }
         // `section/package`, `area/section/package`.
         for name in owners.split(',').filter_map(|owner| owner.rsplit('/').next()).filter(|name| !name.is_empty()) {
-            budget.text(&path)?;
-            budget.text(name)?;
-            paths.push((path.clone(), name.to_owned()));
+            budget.path()?;
+            let name = match names.get(name) {
+                Some(name) => name.clone(),
+                None => {
+                    budget.text(name)?;
+                    let name: Arc<str> = name.into();
+                    names.insert(name.clone());
+                    name
+                }
+            };
+            paths.push((PathKey::of(&path), name));
         }
     }
     Ok(())
@@ -40,7 +51,7 @@ mod tests {
     use super::*;
     use crate::Limits;
 
-    fn read(bytes: &[u8]) -> Result<Vec<(String, String)>, MetadataError> {
+    fn read(bytes: &[u8]) -> Result<Vec<(PathKey, Arc<str>)>, MetadataError> {
         let mut paths = Vec::new();
         read_contents(&mut &*bytes, &mut Budget::new(&Limits::default()), &mut paths)?;
         Ok(paths)
@@ -51,7 +62,7 @@ mod tests {
         let text = b"FILE  LOCATION\nbin/dash   shells/dash\nusr/bin/a b\tnet/x,non-free/utils/y\n\
             usr/share/doc/x  doc/x\n\xff/bin/x y\nnoblank\n";
         let want = [("/bin/dash", "dash"), ("/usr/bin/a b", "x"), ("/usr/bin/a b", "y")];
-        let want = want.map(|(path, name)| (path.to_owned(), name.to_owned()));
+        let want = want.map(|(path, name)| (PathKey::of(path), name.into()));
         assert_eq!(read(text).unwrap(), want);
     }
 

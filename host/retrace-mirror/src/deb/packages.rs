@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use deb822_fast::borrowed::BorrowedParagraph;
-use retrace_store::NewPackage;
+use retrace_store::{Members, NewPackage};
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Role};
 
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) fn read_packages(
             budget.text(name)?;
             budget.text(version)?;
         }
-        for member in &package.build_ids {
+        for member in package.build_ids.iter() {
             budget.text(member.build_id.as_str())?;
         }
         packages.push(package);
@@ -54,7 +54,7 @@ fn read_package(paragraph: &BorrowedParagraph<'_>) -> Result<NewPackage, Metadat
     // `Source: name (version)` where the source's version is another one.
     let source = single(paragraph, "Source").and_then(|text| text.split_ascii_whitespace().next());
     let source = Some(source.unwrap_or(&name).to_owned());
-    let build_ids: Vec<_> = words(paragraph, "Build-Ids")
+    let build_ids: Members = words(paragraph, "Build-Ids")
         .into_iter()
         .filter_map(|word| Some(MemberBuildId { build_id: word.parse().ok()?, role: Role::Debuginfo, path: None }))
         .collect();
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(package.kind, PackageKind::DebugInfo);
         assert_eq!(package.location, "pool/x.deb");
         assert!(package.complete);
-        let ids: Vec<_> = package.build_ids.iter().map(|member| member.build_id.as_str()).collect();
+        let ids: Vec<_> = package.build_ids.iter().map(|member| member.build_id.to_string()).collect();
         assert_eq!(ids, ["abcdef0123", "4567890abc"]);
         let want = [("libx", "1:1.0-2+b1"), ("liby", "3"), ("libw", "5")];
         assert_eq!(package.exact_depends, want.map(|(name, version)| (name.to_owned(), version.to_owned())));

@@ -187,8 +187,9 @@ impl<'a> Search<'a> {
 
     /// Every package of a small release, those first whose names resemble the modules'.
     async fn everything(&self, missing: &[&WantedModule]) -> Result<Vec<IndexedPackage>, MirrorError> {
-        let mut all = self.inner.store.unscanned_packages(self.scope).await?;
-        if all.len() > self.inner.transfer.options().limits.small_repository {
+        let most = self.inner.transfer.options().limits.small_repository;
+        let mut all = self.inner.store.unscanned_packages(self.scope, most.saturating_add(1)).await?;
+        if all.len() > most {
             return Ok(Vec::new());
         }
         let stems: Vec<_> = missing.iter().filter_map(|module| stem(module.path.as_deref()?)).collect();

@@ -1,8 +1,9 @@
 //! `filelists.xml`: the files of the packages, of which only build-id links and mappable files are kept.
 
-use std::io::BufRead;
+use std::{collections::HashSet, io::BufRead, sync::Arc};
 
 use retrace_package::build_ids_from_paths;
+use retrace_store::PathKey;
 use retrace_types::{PackageKind, Role};
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(), MetadataError> {
     let mut position = None;
     let mut links: Vec<String> = Vec::new();
-    let mut mappable: Vec<String> = Vec::new();
+    let mut mappable: Vec<PathKey> = Vec::new();
     let mut text = String::new();
     xml::read(input, |node, depth| {
         match node {
@@ -42,8 +43,8 @@ pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(
                     index.budget.text(&text)?;
                     links.push(std::mem::take(&mut text));
                 } else if is_mappable(&text) {
-                    index.budget.text(&text)?;
-                    mappable.push(std::mem::take(&mut text));
+                    index.budget.path()?;
+                    mappable.push(PathKey::of(&text));
                 }
             }
             Node::End("package") if depth == 2 => {
@@ -58,20 +59,17 @@ pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(
     Ok(())
 }
 
-fn add_files(index: &mut Index, position: usize, links: &[String], mappable: &mut Vec<String>) {
+fn add_files(index: &mut Index, position: usize, links: &[String], mappable: &mut Vec<PathKey>) {
     let Some(package) = index.packages.get_mut(position) else { return };
     let mut found = build_ids_from_paths(links.iter().map(String::as_str));
     // The provides name some of the same, without a path.
-    for member in package.build_ids.drain(..) {
-        if !found.iter().any(|with_path| with_path.build_id == member.build_id && with_path.role == member.role) {
-            found.push(member);
-        }
-    }
-    package.build_ids = found;
+    let named: HashSet<_> = found.iter().map(|member| (member.build_id.clone(), member.role)).collect();
+    found.extend(package.build_ids.iter().filter(|member| !named.contains(&(member.build_id.clone(), member.role))));
+    package.build_ids = found.into();
     if package.kind == PackageKind::Binary {
         let has_links = package.build_ids.iter().any(|member| member.role == Role::Executable);
         package.complete = has_links || mappable.is_empty() || package.id.arch == "noarch";
-        let name = &package.id.name;
+        let name: Arc<str> = package.id.name.as_str().into();
         index.paths.extend(mappable.drain(..).map(|path| (path, name.clone())));
     }
 }
@@ -142,11 +140,11 @@ mod tests {
         assert_eq!(binary.size_bytes, Some(123));
         assert!(binary.complete && debug.complete);
         assert_eq!(binary.build_ids.len(), 1);
-        assert_eq!(binary.build_ids[0].role, Role::Executable);
+        assert_eq!(binary.build_ids.iter().next().unwrap().role, Role::Executable);
         assert_eq!(debug.build_ids.len(), 1, "named by file and provide, counted once");
-        assert!(debug.build_ids[0].path.is_some());
+        assert!(debug.build_ids.iter().next().unwrap().path.is_some());
         assert_eq!(debug.exact_depends, [("x-debugsource".to_owned(), "1.0-2".to_owned())]);
-        assert_eq!(index.paths, [("/usr/bin/x".to_owned(), "x".to_owned())]);
+        assert_eq!(index.paths, [(PathKey::of("/usr/bin/x"), "x".into())]);
     }
 
     #[test]

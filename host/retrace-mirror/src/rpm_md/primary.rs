@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use retrace_store::NewPackage;
+use retrace_store::{Members, NewPackage};
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Role};
 
 use crate::{
@@ -65,7 +65,7 @@ struct Parsed {
     source: Option<String>,
     list: List,
     exact_depends: Vec<(String, String)>,
-    build_ids: Vec<MemberBuildId>,
+    build_ids: Members,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Parsed {
             List::Provides if name == "debuginfo(build-id)" => {
                 // A provide that is no build-id harms nobody.
                 if let Ok(build_id) = version.parse() {
-                    self.build_ids.push(MemberBuildId { build_id, role: Role::Debuginfo, path: None });
+                    self.build_ids.push(&MemberBuildId { build_id, role: Role::Debuginfo, path: None });
                 }
             }
             // `rpmlib(…)`, `config(…)` and the like are no packages; `name(x86-64)` is.
@@ -152,7 +152,7 @@ impl Parsed {
             index.budget.text(name)?;
             index.budget.text(version)?;
         }
-        for member in &self.build_ids {
+        for member in self.build_ids.iter() {
             index.budget.text(member.build_id.as_str())?;
         }
         let kind = kind_of(&name, &arch);

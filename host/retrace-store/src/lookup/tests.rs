@@ -1,5 +1,7 @@
 //! The index as its users see it: filled, asked, replaced.
 
+use std::sync::Arc;
+
 use retrace_types::{MemberBuildId, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy};
 
 use super::*;
@@ -35,12 +37,12 @@ fn package(name: &str, version: &str, build_ids: Vec<MemberBuildId>) -> NewPacka
         sha256: Some(Sha256::from_bytes([3; 32])),
         source: Some(format!("{name}-src")),
         exact_depends: vec![("dep".into(), "1-1".into())],
-        build_ids,
+        build_ids: build_ids.into(),
         complete: true,
     }
 }
 
-async fn filled(packages: &[NewPackage], paths: &[(String, String)]) -> (tempfile::TempDir, Store, RepositoryKey) {
+async fn filled(packages: &[NewPackage], paths: &[(PathKey, Arc<str>)]) -> (tempfile::TempDir, Store, RepositoryKey) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     let new = NewRepository {
@@ -119,26 +121,26 @@ async fn a_replaced_file_loses_what_was_learned_from_the_old_one() {
     let mut new = package("bash", "5", Vec::new());
     new.complete = false;
     let (_dir, store, key) = filled(std::slice::from_ref(&new), &[]).await;
-    let [found] = store.unscanned_packages(&scope()).await.unwrap().try_into().unwrap();
+    let [found] = store.unscanned_packages(&scope(), 9).await.unwrap().try_into().unwrap();
     store.add_build_ids(found.key, &[member(1, Role::Executable, Some("/usr/bin/bash"))]).await.unwrap();
     store.record_local_copy(found.key, &Sha256::from_bytes([3; 32]), 7, &SignatureState::Off).await.unwrap();
-    assert!(store.unscanned_packages(&scope()).await.unwrap().is_empty());
+    assert!(store.unscanned_packages(&scope(), 9).await.unwrap().is_empty());
 
     // The same file again: the scan is kept.
     store.replace_metadata(key, "r2", std::slice::from_ref(&new), &[]).await.unwrap();
-    assert!(store.unscanned_packages(&scope()).await.unwrap().is_empty());
+    assert!(store.unscanned_packages(&scope(), 9).await.unwrap().is_empty());
     assert_eq!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
 
     new.sha256 = Some(Sha256::from_bytes([4; 32]));
     store.replace_metadata(key, "r3", &[new], &[]).await.unwrap();
     assert!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().is_empty());
-    let [found] = store.unscanned_packages(&scope()).await.unwrap().try_into().unwrap();
+    let [found] = store.unscanned_packages(&scope(), 9).await.unwrap().try_into().unwrap();
     assert_eq!(found.local, None);
 }
 
 #[tokio::test]
 async fn paths_are_found_under_both_names_of_a_merged_usr() {
-    let paths = [("/lib/x86_64-linux-gnu/libc.so.6".to_owned(), "libc6".to_owned())];
+    let paths = [(PathKey::of("/lib/x86_64-linux-gnu/libc.so.6"), "libc6".into())];
     let (_dir, store, _) =
         filled(&[package("libc6", "1", Vec::new()), package("libc6", "2", Vec::new())], &paths).await;
     for path in ["/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libc.so.6"] {
@@ -165,7 +167,7 @@ async fn a_replacement_that_breaks_in_the_middle_leaves_the_old_index() {
     let breaks_late = "CREATE TRIGGER break BEFORE INSERT ON paths BEGIN SELECT RAISE(ABORT, 'broken'); END";
     sqlx::query(breaks_late).execute(&store.pool).await.unwrap();
     let new = [package("bash", "6", vec![member(2, Role::Executable, None)])];
-    let paths = [("/bin/bash".to_owned(), "bash".to_owned())];
+    let paths = [(PathKey::of("/bin/bash"), "bash".into())];
     let error = store.replace_metadata(key, "r2", &new, &paths).await.unwrap_err();
     assert!(matches!(error, StoreError::Database { .. }), "{error}");
     assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r1"));
@@ -198,16 +200,6 @@ async fn many_build_ids_are_asked_in_one_go() {
     let (_dir, store, _) = filled(&[package("many", "1", members)], &[]).await;
     let wanted: Vec<_> = (0..60_000).map(build_id).collect();
     assert_eq!(store.find_build_ids(Some(&scope()), &wanted).await.unwrap().len(), 50_000);
-}
-
-#[test]
-fn only_merged_folders_have_two_names() {
-    let aliases = |path| usr_merge_aliases(path).into_iter().skip(1).collect::<Vec<_>>();
-    assert_eq!(aliases("/usr/bin/x"), ["/bin/x"]);
-    assert_eq!(aliases("/lib64/x"), ["/usr/lib64/x"]);
-    assert!(aliases("/usr/share/x").is_empty());
-    assert!(aliases("/opt/x").is_empty());
-    assert!(aliases("relative").is_empty());
 }
 
 #[tokio::test]
@@ -250,7 +242,7 @@ async fn measure_a_large_index() {
             store.find_by_source(&scope(), "package-77-src").await.unwrap();
             println!("  a source in {:?}", started.elapsed());
             let started = std::time::Instant::now();
-            store.unscanned_packages(&scope()).await.unwrap();
+            store.unscanned_packages(&scope(), 9).await.unwrap();
             println!("  unscanned in {:?}", started.elapsed());
         }
         println!("  database: {} MiB", std::fs::metadata(dir.path().join("retrace.db")).unwrap().len() >> 20);

@@ -1,0 +1,328 @@
+//! Rows of packages: what is new, what changed, what is as it was.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use retrace_types::{PackageFormat, PackageId, PackageKind, Sha256};
+use sqlx::{QueryBuilder, Row as _, Sqlite, Transaction};
+
+use crate::{
+    NewPackage, RepositoryKey, StoreError,
+    index::names::{Builds, Names, Source},
+    lookup::read_package,
+    rows,
+};
+
+/// Packages of a repository, compared with its new metadata.
+#[derive(Default)]
+pub(super) struct Changes<'p> {
+    /// Row of each package of the metadata.
+    pub(super) keyed: Vec<(i64, &'p NewPackage)>,
+    /// Rows to be written, and whether they are there already.
+    written: Vec<(i64, &'p NewPackage, bool)>,
+    /// Files that were replaced under the same location: what was learned from the old ones is void.
+    replaced: Vec<i64>,
+    /// No longer listed.
+    dropped: Vec<i64>,
+}
+
+/// A package that the index has.
+struct Known {
+    id: i64,
+    size_bytes: Option<u64>,
+    sha256: Option<Sha256>,
+    upstream: bool,
+    /// Hash of everything that metadata says.
+    content: u64,
+    listed: bool,
+}
+
+impl Known {
+    /// Where the metadata gives no digests, the size has to do.
+    fn is_same_file(&self, new: &NewPackage) -> bool {
+        self.sha256 == new.sha256 && (new.sha256.is_some() || self.size_bytes == new.size_bytes)
+    }
+}
+
+impl<'p> Changes<'p> {
+    /// Compares `packages`, of which the later one counts where two have one location.
+    pub(super) async fn read(
+        transaction: &mut Transaction<'_, Sqlite>,
+        repository: RepositoryKey,
+        packages: &'p [NewPackage],
+    ) -> Result<Self, StoreError> {
+        // Random keys: nobody can make metadata whose change is not seen.
+        let hasher = RandomState::new();
+        let mut known = known_packages(transaction, repository, &hasher).await?;
+        let mut next_id: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) + 1 FROM packages")
+            .fetch_one(&mut **transaction)
+            .await
+            .map_err(StoreError::database("read the packages of a repository"))?;
+        let mut changes = Self::default();
+        let mut new: Vec<_> = by_location(packages).collect();
+        // The order of the indexes, which then grow at their ends.
+        new.sort_by(|a, b| (&a.id.name, &a.location).cmp(&(&b.id.name, &b.location)));
+        for package in new {
+            let Some(old) = known.get_mut(&package.location) else {
+                changes.keyed.push((next_id, package));
+                changes.written.push((next_id, package, false));
+                next_id += 1;
+                continue;
+            };
+            old.listed = true;
+            changes.keyed.push((old.id, package));
+            let is_same_file = old.is_same_file(package);
+            if !is_same_file {
+                changes.replaced.push(old.id);
+            }
+            if !is_same_file || !old.upstream || old.content != content(&hasher, package) {
+                changes.written.push((old.id, package, true));
+            }
+        }
+        changes.dropped = known.into_values().filter(|old| old.upstream && !old.listed).map(|old| old.id).collect();
+        Ok(changes)
+    }
+
+    /// Writes what differs.
+    pub(super) async fn write(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        repository: RepositoryKey,
+    ) -> Result<(), StoreError> {
+        const DROP: &str = "UPDATE packages SET upstream = 0 WHERE id IN (SELECT value FROM json_each(?))";
+        const FORGET: [&str; 2] = [
+            "DELETE FROM build_ids WHERE owner >> 2 IN (SELECT value FROM json_each(?))",
+            "UPDATE packages SET complete = 0, local_sha256 = NULL, local_bytes = NULL, local_signature = NULL
+             WHERE id IN (SELECT value FROM json_each(?))",
+        ];
+        let dropped = [(DROP, &self.dropped)];
+        // No index leads from a package to its build-ids: one pass over all of them, for a rare case.
+        for (statement, ids) in dropped.into_iter().chain(FORGET.map(|statement| (statement, &self.replaced))) {
+            if !ids.is_empty() {
+                let done = sqlx::query(statement).bind(rows::to_json(ids)).execute(&mut **transaction).await;
+                done.map_err(StoreError::database("mark replaced packages"))?;
+            }
+        }
+        self.write_rows(transaction, repository).await
+    }
+
+    async fn write_rows(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        repository: RepositoryKey,
+    ) -> Result<(), StoreError> {
+        let places: Vec<_> = self.written.iter().map(|(_, package, _)| Place::of(package)).collect();
+        let packages = || self.written.iter().map(|(_, package, _)| *package);
+        let sources = || packages().map(|package| Source::of(&package.id, package.source.as_deref()));
+        // Architectures and folders first: they are many packages' and so get the small numbers.
+        let often: BTreeSet<_> =
+            packages().map(|p| p.id.arch.as_str()).chain(places.iter().map(|place| place.folder)).collect();
+        let often = Names::intern(transaction, &often).await?;
+        let names = packages().map(|p| p.id.name.as_str()).chain(sources().map(Source::name)).collect();
+        let names = Names::intern(transaction, &names).await?;
+        let mut source_ids = BTreeSet::new();
+        for source in sources() {
+            source_ids.insert(names.get(source.name())?);
+        }
+        let mut builds = Builds::read(transaction, &source_ids).await?;
+        let mut numbered = Vec::with_capacity(self.written.len());
+        for ((id, package, is_there), place) in self.written.iter().zip(places) {
+            let source = Source::of(&package.id, package.source.as_deref());
+            numbered.push(Numbered {
+                id: *id,
+                name: names.get(&package.id.name)?,
+                build: builds.intern(names.get(source.name())?, source.form(), &package.id),
+                arch: often.get(&package.id.arch)?,
+                folder: often.get(place.folder)?,
+                file: place.file,
+                package,
+                is_there: *is_there,
+            });
+        }
+        builds.write(transaction).await?;
+        write_numbered(transaction, repository, &numbered).await
+    }
+}
+
+/// A package whose names are numbers.
+struct Numbered<'p> {
+    id: i64,
+    name: i64,
+    build: i64,
+    arch: i64,
+    folder: i64,
+    file: Option<&'p str>,
+    package: &'p NewPackage,
+    is_there: bool,
+}
+
+async fn write_numbered(
+    transaction: &mut Transaction<'_, Sqlite>,
+    repository: RepositoryKey,
+    packages: &[Numbered<'_>],
+) -> Result<(), StoreError> {
+    const COLUMNS: usize = 15;
+    let columns =
+        "(id, repository_id, name_id, build_id, arch_id, folder_id, file, kind, format, other, size_bytes, sha256,
+        exact_depends, complete, upstream) ";
+    // A package that was scanned stays complete.
+    let update = " ON CONFLICT (id) DO UPDATE SET name_id = excluded.name_id, build_id = excluded.build_id,
+        arch_id = excluded.arch_id, folder_id = excluded.folder_id, file = excluded.file, kind = excluded.kind,
+        format = excluded.format, other = excluded.other, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
+        exact_depends = excluded.exact_depends, complete = max(complete, excluded.complete), upstream = 1";
+    for alike in packages.chunk_by(|a, b| a.is_there == b.is_there) {
+        for chunk in alike.chunks(rows::MAX_PARAMETERS / COLUMNS) {
+            let mut query = QueryBuilder::new("INSERT INTO packages ");
+            query.push(columns);
+            query.push_values(chunk, |mut row, numbered| {
+                let package = numbered.package;
+                let (kind, format, other) = kind_to_row(&package.kind, &package.format);
+                row.push_bind(numbered.id)
+                    .push_bind(repository.0)
+                    .push_bind(numbered.name)
+                    .push_bind(numbered.build)
+                    .push_bind(numbered.arch)
+                    .push_bind(numbered.folder)
+                    .push_bind(numbered.file)
+                    .push_bind(kind)
+                    .push_bind(format)
+                    .push_bind(other)
+                    .push_bind(package.size_bytes.map(rows::size_to_row))
+                    .push_bind(package.sha256.map(|sha256| sha256.as_bytes().to_vec()))
+                    .push_bind(
+                        Some(&package.exact_depends).filter(|depends| !depends.is_empty()).map(|d| rows::to_json(&d)),
+                    )
+                    .push_bind(package.complete)
+                    .push_bind(true);
+            });
+            if chunk.iter().any(|numbered| numbered.is_there) {
+                query.push(update);
+            }
+            let done = query.build().execute(&mut **transaction).await;
+            done.map_err(StoreError::database("insert packages"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn known_packages(
+    transaction: &mut Transaction<'_, Sqlite>,
+    repository: RepositoryKey,
+    hasher: &RandomState,
+) -> Result<HashMap<String, Known>, StoreError> {
+    let found = sqlx::query("SELECT * FROM indexed_packages WHERE repository_id = ?")
+        .bind(repository.0)
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(StoreError::database("read the packages of a repository"))?;
+    let read = |row| {
+        let old = read_package(row)?;
+        let new = NewPackage {
+            id: old.id,
+            kind: old.kind,
+            format: old.format,
+            location: old.location,
+            size_bytes: old.size_bytes,
+            sha256: old.sha256,
+            source: old.source,
+            exact_depends: old.exact_depends,
+            build_ids: crate::Members::default(),
+            complete: old.complete,
+        };
+        let known = Known {
+            id: old.key.0,
+            size_bytes: new.size_bytes,
+            sha256: new.sha256,
+            upstream: row.get("upstream"),
+            content: content(hasher, &new),
+            listed: false,
+        };
+        Ok((new.location, known))
+    };
+    found.iter().map(read).collect()
+}
+
+/// What a row says but for the build-ids, and but for being complete, which a scan may have made it.
+fn content(hasher: &RandomState, package: &NewPackage) -> u64 {
+    let NewPackage { id, kind, format, location, size_bytes, sha256, source, exact_depends, .. } = package;
+    let sha256 = sha256.map(|sha256| *sha256.as_bytes());
+    hasher.hash_one((id, kind, format, location, size_bytes, sha256, source, exact_depends))
+}
+
+/// One package for each location.
+fn by_location(packages: &[NewPackage]) -> impl Iterator<Item = &NewPackage> {
+    let last: HashMap<_, _> = packages.iter().enumerate().map(|(n, package)| (&package.location, n)).collect();
+    packages.iter().enumerate().filter(move |(n, package)| last.get(&package.location) == Some(n)).map(|(_, p)| p)
+}
+
+/// Where a file lies; its name, where it is not what the format's convention says.
+struct Place<'p> {
+    folder: &'p str,
+    file: Option<&'p str>,
+}
+
+impl<'p> Place<'p> {
+    fn of(package: &'p NewPackage) -> Self {
+        let location = package.location.as_str();
+        let at = location.rfind('/').map_or(0, |slash| slash + 1);
+        let (folder, file) = location.split_at_checked(at).unwrap_or(("", location));
+        Self {
+            folder,
+            file: Some(file).filter(|file| usual_file(&package.id, &package.format).as_deref() != Some(file)),
+        }
+    }
+}
+
+/// The name that rpmbuild and dpkg-deb give a file.
+pub(crate) fn usual_file(id: &PackageId, format: &PackageFormat) -> Option<String> {
+    let PackageId { name, version, arch, .. } = id;
+    let release = id.release.as_ref().map(|release| format!("-{release}")).unwrap_or_default();
+    match format {
+        PackageFormat::Rpm => Some(format!("{name}-{version}{release}.{arch}.rpm")),
+        PackageFormat::Deb => Some(format!("{name}_{version}{release}_{arch}.deb")),
+        PackageFormat::Other(_) => None,
+    }
+}
+
+/// The columns `kind`, `format` and `other`.
+fn kind_to_row(kind: &PackageKind, format: &PackageFormat) -> (i64, i64, Option<String>) {
+    let kind_number = match kind {
+        PackageKind::Binary => 0,
+        PackageKind::DebugInfo => 1,
+        PackageKind::DebugSource => 2,
+        PackageKind::Source => 3,
+        PackageKind::Other(_) => 4,
+    };
+    let format_number = match format {
+        PackageFormat::Rpm => 0,
+        PackageFormat::Deb => 1,
+        PackageFormat::Other(_) => 2,
+    };
+    let is_other = kind_number == 4 || format_number == 2;
+    (kind_number, format_number, is_other.then(|| rows::to_json(&(kind, format))))
+}
+
+/// What the columns `kind`, `format` and `other` say.
+pub(crate) fn read_kind(
+    kind: i64,
+    format: i64,
+    other: Option<&str>,
+) -> Result<(PackageKind, PackageFormat), StoreError> {
+    if let Some(other) = other {
+        return rows::from_json("kind and format", other);
+    }
+    let kind = match kind {
+        0 => PackageKind::Binary,
+        1 => PackageKind::DebugInfo,
+        2 => PackageKind::DebugSource,
+        3 => PackageKind::Source,
+        _ => return Err(StoreError::invalid("kind", kind)),
+    };
+    match format {
+        0 => Ok((kind, PackageFormat::Rpm)),
+        1 => Ok((kind, PackageFormat::Deb)),
+        _ => Err(StoreError::invalid("format", format)),
+    }
+}
