@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use retrace_package::Keyring;
 use retrace_store::{NewPackage, NewRepository, PathKey, RepositoryKey};
@@ -26,6 +27,10 @@ use crate::{
     revision::Revision,
     transfer::{Source, Turn},
 };
+
+/// Repositories that are read at once: while one is written to the index, the next is fetched and parsed. Each may need the
+/// memory that the limits allow.
+const AT_ONCE: usize = 2;
 
 /// What a sync did.
 #[derive(Debug)]
@@ -102,28 +107,37 @@ pub(crate) async fn sync(
     progress: &dyn Progress,
 ) -> Result<SyncReport, MirrorError> {
     inner.transfer.sweep();
-    let mut repositories = Vec::with_capacity(specs.len());
-    for spec in specs {
-        let start = Instant::now();
-        progress.step(&format!("Reading the metadata of {} ({})", spec.title, spec.id));
-        let mut report = RepositoryReport {
-            id: spec.id.clone(),
-            outcome: Outcome::Unchanged,
-            mirror: None,
-            failed_mirrors: Vec::new(),
-            notes: Vec::new(),
-            bytes: 0,
-            duration: Duration::ZERO,
-        };
-        match sync_one(inner, release, architecture, spec, progress, &mut report).await {
-            Ok(outcome) => report.outcome = outcome,
-            Err(error @ MirrorError::Store(_)) => return Err(error),
-            Err(error) => report.outcome = Outcome::Failed(error),
-        }
-        report.duration = start.elapsed();
-        repositories.push(report);
-    }
+    let reports: Vec<_> =
+        specs.iter().map(|spec| sync_reported(inner, release, architecture, spec, progress)).collect();
+    let repositories = stream::iter(reports).buffered(AT_ONCE).try_collect().await?;
     Ok(SyncReport { repositories })
+}
+
+async fn sync_reported(
+    inner: &Inner,
+    release: &Release,
+    architecture: Architecture,
+    spec: &RepositorySpec,
+    progress: &dyn Progress,
+) -> Result<RepositoryReport, MirrorError> {
+    let start = Instant::now();
+    progress.step(&format!("Reading the metadata of {} ({})", spec.title, spec.id));
+    let mut report = RepositoryReport {
+        id: spec.id.clone(),
+        outcome: Outcome::Unchanged,
+        mirror: None,
+        failed_mirrors: Vec::new(),
+        notes: Vec::new(),
+        bytes: 0,
+        duration: Duration::ZERO,
+    };
+    match sync_one(inner, release, architecture, spec, progress, &mut report).await {
+        Ok(outcome) => report.outcome = outcome,
+        Err(error @ MirrorError::Store(_)) => return Err(error),
+        Err(error) => report.outcome = Outcome::Failed(error),
+    }
+    report.duration = start.elapsed();
+    Ok(report)
 }
 
 async fn sync_one(

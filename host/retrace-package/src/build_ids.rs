@@ -3,7 +3,7 @@ use retrace_types::{BuildId, MemberBuildId, Role};
 const EXECUTABLE_LINKS: [&str; 2] = ["/usr/lib/.build-id/", "/lib/.build-id/"];
 const DEBUGINFO_LINKS: &str = "/usr/lib/debug/.build-id/";
 
-/// The build-ids that the paths of a package's files name.
+/// The build-id that the path of a package's file names.
 ///
 /// `/usr/lib/.build-id/xx/yyyy` (a link of rpm to a program or library) and `/usr/lib/debug/.build-id/xx/yyyy.debug`
 /// (rpm: a link to the debug file; Debian: the file itself). The path given is that of the name, which [`extract`]
@@ -16,11 +16,7 @@ const DEBUGINFO_LINKS: &str = "/usr/lib/debug/.build-id/";
 /// Files").
 ///
 /// [`extract`]: crate::extract
-pub fn build_ids_from_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<MemberBuildId> {
-    paths.filter_map(build_id_from_path).collect()
-}
-
-fn build_id_from_path(path: &str) -> Option<MemberBuildId> {
+pub fn build_id_of_path(path: &str) -> Option<MemberBuildId> {
     let (name, role) = match path.strip_prefix(DEBUGINFO_LINKS) {
         Some(name) => (name.strip_suffix(".debug")?, Role::Debuginfo),
         None => (EXECUTABLE_LINKS.iter().find_map(|prefix| path.strip_prefix(prefix))?, Role::Executable),
@@ -53,12 +49,12 @@ mod tests {
             ("/usr/lib/debug/.dwz/x.debug", None),
         ];
         for (path, want) in cases {
-            let got = build_ids_from_paths([path].into_iter());
-            let want: Vec<MemberBuildId> = want
-                .into_iter()
-                .map(|(id, role)| MemberBuildId { build_id: id.parse().unwrap(), role, path: Some(path.to_owned()) })
-                .collect();
-            assert_eq!(got, want, "path: {path}");
+            let want = want.map(|(id, role)| MemberBuildId {
+                build_id: id.parse().unwrap(),
+                role,
+                path: Some(path.to_owned()),
+            });
+            assert_eq!(build_id_of_path(path), want, "path: {path}");
         }
     }
 }

@@ -30,10 +30,10 @@ pub struct Header {
     pub exact_depends: Vec<(String, String)>,
     /// Absolute paths of the members; none for .deb, whose header does not name them.
     pub files: Option<Vec<String>>,
-    /// Build-ids of members as the header names them: by paths for .rpm ([`build_ids_from_paths`]), by the field
+    /// Build-ids of members as the header names them: by paths for .rpm ([`build_id_of_path`]), by the field
     /// `Build-Ids` of debug packages for .deb, which gives no paths.
     ///
-    /// [`build_ids_from_paths`]: crate::build_ids_from_paths
+    /// [`build_id_of_path`]: crate::build_id_of_path
     pub build_ids: Vec<MemberBuildId>,
 }
 

@@ -37,7 +37,7 @@ mod signature;
 mod tar;
 mod verify;
 
-pub use build_ids::build_ids_from_paths;
+pub use build_ids::build_id_of_path;
 pub use elf::{AltLink, elf_build_id, gnu_debugaltlink};
 pub use error::PackageError;
 pub use extract::{Extracted, Sink, Wanted, extract};

@@ -4,7 +4,7 @@ use retrace_types::{PackageFormat, PackageId, PackageKind};
 
 use crate::{
     Limits,
-    build_ids::build_ids_from_paths,
+    build_ids::build_id_of_path,
     error::Fault,
     header::Header,
     rpm_header::{FileTable, HeaderBlob, Headers, tag},
@@ -38,7 +38,7 @@ pub(crate) fn header(headers: &Headers, limits: &Limits) -> Result<Header, Fault
     let files: Vec<String> = FileTable::read(main, limits)?.iter().map(|file| file.path.clone()).collect();
     Ok(Header {
         format: PackageFormat::Rpm,
-        build_ids: build_ids_from_paths(files.iter().map(String::as_str)),
+        build_ids: files.iter().filter_map(|path| build_id_of_path(path)).collect(),
         exact_depends: exact_depends(main),
         files: Some(files),
         id,

@@ -61,6 +61,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         const ACTION: &str = "replace the metadata of a repository";
         let failed = StoreError::database;
+        let _filling = self.filling.lock().await;
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(ACTION))?;
         let changes = Changes::read(&mut transaction, repository, packages).await?;
         changes.write(&mut transaction, repository).await?;

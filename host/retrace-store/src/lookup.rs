@@ -187,10 +187,10 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn find_by_source(&self, scope: &Scope, source: &str) -> Result<Vec<IndexedPackage>, StoreError> {
         let (name, version, release) = split_source_rpm(source).unwrap_or_default();
-        let bind = |query: Prepared<'_>| {
+        self.packages_where(scope, BY_SOURCE, |query| {
             query.bind(source).bind(name).bind(source).bind(name).bind(version).bind(release)
-        };
-        self.packages_where(scope, BY_SOURCE, bind).await
+        })
+        .await
     }
 
     /// At most `limit` of the packages whose build-ids are not all in the index; their files have to be scanned.

@@ -30,13 +30,15 @@ const DATABASE: &str = "retrace.db";
 pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const TASKS: &str = "tasks";
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: SqlitePool,
     pub(crate) artifacts: Arc<LocalFileSystem>,
+    /// Held by who fills the index: the next waits here, however long that takes, and not for the database's patience.
+    pub(crate) filling: Arc<tokio::sync::Mutex<()>>,
     dir: Arc<Path>,
 }
 
@@ -70,12 +72,14 @@ impl Store {
             .pragma("cache_size", CACHE_SIZE);
         let pool = SqlitePoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
+            // A file needs no test whether it is still there, and the test costs as much as a look-up.
+            .test_before_acquire(false)
             .connect_with(options)
             .await
             .map_err(StoreError::database("open the database"))?;
         MIGRATIONS.run(&pool).await.map_err(|source| StoreError::migration(&path, source))?;
         index::convert_old(&pool).await?;
-        Ok(Self { pool, artifacts: Arc::new(artifacts), dir: dir.into() })
+        Ok(Self { pool, artifacts: Arc::new(artifacts), filling: Arc::default(), dir: dir.into() })
     }
 
     /// Folder of the store.

@@ -25,13 +25,17 @@ impl BuildId {
     /// # Errors
     /// [`InvalidBuildId`] for fewer than 3 or more than 64 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidBuildId> {
-        use fmt::Write as _;
-        let mut hex = String::with_capacity(bytes.len() * 2);
+        let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+        let mut hex = String::with_capacity(bytes.len().min(Self::MAX_BYTES + 1) * 2);
         for byte in bytes.iter().take(Self::MAX_BYTES + 1) {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
+            hex.push(digit(byte >> 4));
+            hex.push(digit(byte & 0xf));
         }
-        hex.parse()
+        if (Self::MIN_BYTES..=Self::MAX_BYTES).contains(&bytes.len()) {
+            Ok(Self(hex))
+        } else {
+            Err(InvalidBuildId(hex))
+        }
     }
 
     /// The bytes, as the ELF note holds them.

@@ -45,12 +45,17 @@ impl Random {
         low + self.next() % (high - low + 1)
     }
 
+    fn choose<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        let at = usize::try_from(self.next()).map_or(0, |number| number % texts.len());
+        texts.get(at).copied().unwrap_or_default()
+    }
+
     fn word(&mut self, syllables: u64) -> String {
         const SYLLABLES: [&str; 24] = [
             "ab", "ker", "lib", "net", "gra", "ph", "ix", "tor", "mo", "dul", "xo", "py", "qt", "ser", "vi", "pro",
             "to", "col", "ed", "it", "an", "gen", "sys", "ui",
         ];
-        (0..syllables).map(|_| SYLLABLES[usize::try_from(self.next() % 24).unwrap_or(0)]).collect()
+        (0..syllables).map(|_| self.choose(&SYLLABLES)).collect()
     }
 
     /// Programs and libraries of one package: mostly few, sometimes hundreds.
@@ -144,8 +149,9 @@ fn source(number: u64, revision: u32, left: u64, os: &mut Repository, debug: &mu
 
 fn other_files(package: &mut Package, random: &mut Random, base: &str) {
     for n in 0..random.range(2, 30) {
-        let folder = ["/usr/share/doc", "/usr/share/locale/de/LC_MESSAGES", "/usr/include", "/usr/share/licenses"];
-        let folder = folder[usize::try_from(n % 4).unwrap_or(0)];
+        const FOLDERS: [&str; 4] =
+            ["/usr/share/doc", "/usr/share/locale/de/LC_MESSAGES", "/usr/include", "/usr/share/licenses"];
+        let folder = random.choose(&FOLDERS);
         package.files.push(format!("{folder}/{base}/{}-{n}.txt", random.word(3)));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::HashSet, io::BufRead, sync::Arc};
 
-use retrace_package::build_ids_from_paths;
+use retrace_package::build_id_of_path;
 use retrace_store::PathKey;
-use retrace_types::{PackageKind, Role};
+use retrace_types::{MemberBuildId, PackageKind, Role};
 
 use crate::{
     MetadataError,
@@ -19,7 +19,7 @@ use crate::{
 /// Adds build-ids and paths to the packages of an index.
 pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(), MetadataError> {
     let mut position = None;
-    let mut links: Vec<String> = Vec::new();
+    let mut linked: Vec<MemberBuildId> = Vec::new();
     let mut mappable: Vec<PathKey> = Vec::new();
     let mut text = String::new();
     xml::read(input, |node, depth| {
@@ -29,8 +29,8 @@ pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(
                 match depth {
                     1 if element.name() != "filelists" => return Err(MetadataError::Missing("the element filelists")),
                     2 => {
-                        position = index.positions.get(&element.required("pkgid")?).copied();
-                        links.clear();
+                        position = index.positions.get(&*element.required("pkgid")?).copied();
+                        linked.clear();
                         mappable.clear();
                     }
                     _ => {}
@@ -41,7 +41,7 @@ pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(
             Node::End("file") if depth == 3 && position.is_some() && text.starts_with('/') => {
                 if text.contains("/.build-id/") {
                     index.budget.text(&text)?;
-                    links.push(std::mem::take(&mut text));
+                    linked.extend(build_id_of_path(&text));
                 } else if is_mappable(&text) {
                     index.budget.path()?;
                     mappable.push(PathKey::of(&text));
@@ -49,7 +49,7 @@ pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(
             }
             Node::End("package") if depth == 2 => {
                 if let Some(position) = position.take() {
-                    add_files(index, position, &links, &mut mappable);
+                    add_files(index, position, &mut linked, &mut mappable);
                 }
             }
             _ => {}
@@ -59,13 +59,15 @@ pub(crate) fn read_filelists(input: impl BufRead, index: &mut Index) -> Result<(
     Ok(())
 }
 
-fn add_files(index: &mut Index, position: usize, links: &[String], mappable: &mut Vec<PathKey>) {
+fn add_files(index: &mut Index, position: usize, linked: &mut Vec<MemberBuildId>, mappable: &mut Vec<PathKey>) {
     let Some(package) = index.packages.get_mut(position) else { return };
-    let mut found = build_ids_from_paths(links.iter().map(String::as_str));
     // The provides name some of the same, without a path.
-    let named: HashSet<_> = found.iter().map(|member| (member.build_id.clone(), member.role)).collect();
-    found.extend(package.build_ids.iter().filter(|member| !named.contains(&(member.build_id.clone(), member.role))));
-    package.build_ids = found.into();
+    if !package.build_ids.is_empty() {
+        let named: HashSet<_> = linked.iter().map(|member| (member.build_id.clone(), member.role)).collect();
+        linked
+            .extend(package.build_ids.iter().filter(|member| !named.contains(&(member.build_id.clone(), member.role))));
+    }
+    package.build_ids = linked.drain(..).collect();
     if package.kind == PackageKind::Binary {
         let has_links = package.build_ids.iter().any(|member| member.role == Role::Executable);
         package.complete = has_links || mappable.is_empty() || package.id.arch == "noarch";

@@ -1,6 +1,6 @@
 //! `primary.xml`: the packages.
 
-use std::io::BufRead;
+use std::{borrow::Cow, io::BufRead};
 
 use retrace_store::{Members, NewPackage};
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Role};
@@ -90,12 +90,14 @@ impl Parsed {
     fn start_field(&mut self, element: &Element<'_>) -> Result<(), MetadataError> {
         match element.name() {
             "version" => {
-                let epoch = element.attribute("epoch")?.unwrap_or_default();
-                self.version = Some((read_epoch(&epoch)?, element.required("ver")?, element.required("rel")?));
+                let [epoch, version, release] = element.attributes(["epoch", "ver", "rel"])?;
+                let version = version.ok_or(MetadataError::Missing("ver"))?.into_owned();
+                let release = release.ok_or(MetadataError::Missing("rel"))?.into_owned();
+                self.version = Some((read_epoch(&epoch.unwrap_or_default())?, version, release));
             }
-            "checksum" => self.checksum_kind = element.required("type")?,
+            "checksum" => self.checksum_kind = element.required("type")?.into_owned(),
             "size" => self.size = element.attribute("package")?.map(|text| number(&text)).transpose()?,
-            "location" => self.location = element.attribute("href")?,
+            "location" => self.location = element.attribute("href")?.map(Cow::into_owned),
             _ => {}
         }
         Ok(())
@@ -103,12 +105,12 @@ impl Parsed {
 
     /// `<rpm:entry name="debuginfo(build-id)" flags="EQ" ver="…"/>`.
     fn entry(&mut self, element: &Element<'_>) -> Result<(), MetadataError> {
-        let is_exact = element.attribute("flags")?.is_some_and(|flags| flags == "EQ");
-        if self.list == List::Other || !is_exact {
+        if self.list == List::Other {
             return Ok(());
         }
-        let name = element.required("name")?;
-        let Some(version) = element.attribute("ver")? else { return Ok(()) };
+        let [name, flags, epoch, version, release] = element.attributes(["name", "flags", "epoch", "ver", "rel"])?;
+        let name = name.ok_or(MetadataError::Missing("name"))?;
+        let (Some("EQ"), Some(version)) = (flags.as_deref(), version) else { return Ok(()) };
         if self.build_ids.len() >= MAX_ENTRIES || self.exact_depends.len() >= MAX_ENTRIES {
             return Err(MetadataError::Limit { what: "entries of one package", limit: MAX_ENTRIES as u64 });
         }
@@ -121,11 +123,12 @@ impl Parsed {
             }
             // `rpmlib(…)`, `config(…)` and the like are no packages; `name(x86-64)` is.
             List::Requires if !name.starts_with("rpmlib(") && !name.starts_with("config(") => {
-                let epoch = read_epoch(&element.attribute("epoch")?.unwrap_or_default())?;
-                let release = element.attribute("rel")?;
-                let package = name.split('(').next().unwrap_or_default().to_owned();
-                let id = PackageId { name: package, epoch, version, release, arch: String::new() };
-                self.exact_depends.push((id.name.clone(), id.full_version()));
+                let epoch = read_epoch(&epoch.unwrap_or_default())?;
+                let name = name.split('(').next().unwrap_or_default().to_owned();
+                let (version, release) = (version.into_owned(), release.map(Cow::into_owned));
+                let id = PackageId { name, epoch, version, release, arch: String::new() };
+                let version = id.full_version();
+                self.exact_depends.push((id.name, version));
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! `repodata/repomd.xml`: the list of the repository's metadata files.
 
-use std::io::BufRead;
+use std::{borrow::Cow, io::BufRead};
 
 use crate::{
     MetadataError,
@@ -56,13 +56,13 @@ impl Repomd {
                     return Err(MetadataError::Missing("the element repomd"));
                 }
                 Node::Start(element) if depth == 2 && element.name() == "data" => {
-                    entry = Entry { kind: element.required("type")?, ..Entry::default() };
+                    entry = Entry { kind: element.required("type")?.into_owned(), ..Entry::default() };
                 }
                 Node::Start(element) if depth == 3 => {
                     text.clear();
                     match element.name() {
-                        "location" => entry.location = element.attribute("href")?,
-                        "checksum" => checksum_kind = element.required("type")?,
+                        "location" => entry.location = element.attribute("href")?.map(Cow::into_owned),
+                        "checksum" => checksum_kind = element.required("type")?.into_owned(),
                         _ => {}
                     }
                 }

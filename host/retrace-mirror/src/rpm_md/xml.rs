@@ -80,18 +80,30 @@ impl Element<'_> {
     }
 
     /// Value of an attribute; `name` has no prefix.
-    pub(super) fn attribute(&self, name: &str) -> Result<Option<String>, MetadataError> {
+    pub(super) fn attribute(&self, name: &str) -> Result<Option<Cow<'_, str>>, MetadataError> {
+        self.attributes([name]).map(|[value]| value)
+    }
+
+    /// Values of attributes, in one pass.
+    pub(super) fn attributes<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<[Option<Cow<'_, str>>; N], MetadataError> {
+        let mut values = [const { None }; N];
         for attribute in self.0.attributes() {
             let attribute = attribute.map_err(quick_xml::Error::from)?;
-            if attribute.key.into_inner() == name {
-                return Ok(Some(attribute.normalized_value(XmlVersion::Implicit1_0)?.into_owned()));
+            let key = attribute.key.into_inner();
+            for (value, name) in values.iter_mut().zip(names) {
+                if key == name {
+                    *value = Some(attribute.normalized_value(XmlVersion::Implicit1_0)?);
+                }
             }
         }
-        Ok(None)
+        Ok(values)
     }
 
     /// Value of an attribute that must be there.
-    pub(super) fn required(&self, name: &'static str) -> Result<String, MetadataError> {
+    pub(super) fn required(&self, name: &'static str) -> Result<Cow<'_, str>, MetadataError> {
         self.attribute(name)?.ok_or(MetadataError::Missing(name))
     }
 }

@@ -35,7 +35,7 @@ async fn index_package(store: &Store, release: &str, architecture: Architecture,
         sha256: None,
         source: None,
         exact_depends: Vec::new(),
-        build_ids: Vec::new(),
+        build_ids: Default::default(),
         complete: true,
     };
     store.replace_metadata(key, "1", &[package], &[]).await.unwrap();

@@ -54,7 +54,7 @@ pub(super) enum Source<'p> {
     /// As it is.
     Plain(&'p str),
     /// `<name>-<version>-<release>.src.rpm`, of the same version and release as the package.
-    SourceRpm(&'p str),
+    Rpm(&'p str),
 }
 
 impl<'p> Source<'p> {
@@ -64,7 +64,7 @@ impl<'p> Source<'p> {
             Some((name, version, release))
                 if package.version == version && package.release.as_deref() == Some(release) =>
             {
-                Self::SourceRpm(name)
+                Self::Rpm(name)
             }
             _ => Self::Plain(source),
         }
@@ -72,7 +72,7 @@ impl<'p> Source<'p> {
 
     pub(super) fn name(self) -> &'p str {
         match self {
-            Self::None(name) | Self::Plain(name) | Self::SourceRpm(name) => name,
+            Self::None(name) | Self::Plain(name) | Self::Rpm(name) => name,
         }
     }
 
@@ -80,7 +80,7 @@ impl<'p> Source<'p> {
         match self {
             Self::None(_) => 0,
             Self::Plain(_) => 1,
-            Self::SourceRpm(_) => 2,
+            Self::Rpm(_) => 2,
         }
     }
 }

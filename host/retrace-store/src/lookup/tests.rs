@@ -203,48 +203,56 @@ async fn many_build_ids_are_asked_in_one_go() {
 }
 
 #[tokio::test]
-#[ignore = "a measurement: run it by name with --nocapture"]
-async fn measure_a_large_index() {
-    use sha2::Digest as _;
-    let random = |n: u32| {
-        let digest: [u8; 32] = sha2::Sha256::digest(n.to_be_bytes()).into();
-        BuildId::from_bytes(&digest[..20]).unwrap()
-    };
-    for (packages, each) in [(20_000_u32, 10_u32), (50_000, 20)] {
-        let new: Vec<_> = (0..packages)
-            .map(|p| {
-                let members = (0..each).map(|m| MemberBuildId {
-                    build_id: random(p * each + m),
-                    role: if p % 2 == 0 { Role::Executable } else { Role::Debuginfo },
-                    path: Some(format!("/usr/lib/debug/usr/lib64/package-{p}/library-{m}.so.1.debug")),
-                });
-                package(&format!("package-{p}"), "1", members.collect())
-            })
-            .collect();
-        let (dir, store, key) = filled(&[], &[]).await;
-        let started = std::time::Instant::now();
-        store.replace_metadata(key, "r2", &new, &[]).await.unwrap();
-        println!("{} build-ids inserted in {:?}", packages * each, started.elapsed());
-        let started = std::time::Instant::now();
-        store.replace_metadata(key, "r3", &new, &[]).await.unwrap();
-        println!("  the same metadata again in {:?}", started.elapsed());
-        let wanted: Vec<_> = (0..100).map(|n| random(n * 1999)).collect();
-        for scope in [None, Some(scope())] {
-            let started = std::time::Instant::now();
-            let found = store.find_build_ids(scope.as_ref(), &wanted).await.unwrap();
-            println!("  {} of 100 found in {:?}, scope: {}", found.len(), started.elapsed(), scope.is_some());
+async fn an_index_of_the_first_schema_is_converted() {
+    let dir = tempfile::tempdir().unwrap();
+    let old =
+        sqlx::SqlitePool::connect(&format!("sqlite://{}/retrace.db?mode=rwc", dir.path().display())).await.unwrap();
+    let first = crate::store::MIGRATIONS.iter().take(1).cloned().collect();
+    sqlx::migrate::Migrator::with_migrations(first).run(&old).await.unwrap();
+    let hash = "cdef0123";
+    for (id, location, source, file_build_id, path) in [
+        (
+            1,
+            "'Packages/b/bash-5-1.x86_64.rpm'",
+            "'bash-5-1.src.rpm'",
+            "abcdef0123",
+            format!("/usr/lib/.build-id/ab/{hash}"),
+        ),
+        (2, "'odd name.rpm'", "'other'", "bbcdef0123", "/usr/bin/bash".to_owned()),
+        (3, "'bash-5-1.x86_64.rpm'", "NULL", "cbcdef0123", String::new()),
+    ] {
+        let statements = [
+            "INSERT OR IGNORE INTO repositories VALUES (1, 'fedora-40', 'x86_64', 'releases', '{}', 'k', 'r1', 5)".to_owned(),
+            format!(
+                "INSERT INTO packages VALUES ({id}, 1, 'bash', 2, '5', '1', 'x86_64', '\"binary\"', '\"rpm\"', {location}, 7,
+                 NULL, {source}, '[[\"dep\",\"1-1\"]]', {}, 1, NULL, NULL, NULL)",
+                id % 2
+            ),
+            format!("INSERT INTO build_ids VALUES (x'{file_build_id}', {id}, 0, '{path}')"),
+            format!("INSERT INTO paths VALUES ('/usr/bin/bash{id}', 1, 'bash')"),
+        ];
+        for statement in statements {
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&old).await.unwrap();
         }
-        for _ in 0..2 {
-            let started = std::time::Instant::now();
-            store.find_packages(&scope(), "package-77").await.unwrap();
-            println!("  a name in {:?}", started.elapsed());
-            let started = std::time::Instant::now();
-            store.find_by_source(&scope(), "package-77-src").await.unwrap();
-            println!("  a source in {:?}", started.elapsed());
-            let started = std::time::Instant::now();
-            store.unscanned_packages(&scope(), 9).await.unwrap();
-            println!("  unscanned in {:?}", started.elapsed());
-        }
-        println!("  database: {} MiB", std::fs::metadata(dir.path().join("retrace.db")).unwrap().len() >> 20);
     }
+    old.close().await;
+
+    let store = Store::open(dir.path()).await.unwrap();
+    let mut found = store.find_packages(&scope(), "bash").await.unwrap();
+    found.sort_by_key(|package| package.key);
+    let rows: Vec<_> = found.iter().map(|p| (p.location.as_str(), p.source.as_deref(), p.complete)).collect();
+    let want = [
+        ("Packages/b/bash-5-1.x86_64.rpm", Some("bash-5-1.src.rpm"), true),
+        ("odd name.rpm", Some("other"), false),
+        ("bash-5-1.x86_64.rpm", None, true),
+    ];
+    assert_eq!(rows, want);
+    assert_eq!(found[0].id.to_string(), "bash-2:5-1.x86_64");
+    assert_eq!(found[0].exact_depends, [("dep".to_owned(), "1-1".to_owned())]);
+    let ids: Vec<BuildId> = ["abcdef0123", "bbcdef0123", "cbcdef0123"].map(|id| id.parse().unwrap()).into();
+    let providers = store.find_build_ids(Some(&scope()), &ids).await.unwrap();
+    let paths: Vec<_> = ids.iter().map(|id| providers[id][0].path.as_deref()).collect();
+    assert_eq!(paths, [Some("/usr/lib/.build-id/ab/cdef0123"), Some("/usr/bin/bash"), None]);
+    assert_eq!(store.find_path(&scope(), "/bin/bash2").await.unwrap().len(), 3, "every package of the name");
+    assert_eq!(store.find_by_source(&scope(), "bash-5-1.src.rpm").await.unwrap().len(), 1);
 }
