@@ -4,17 +4,20 @@
 //! marker at 58) and data padded to two bytes. In it, in this order: `debian-binary`, `control.tar`, `data.tar`, the
 //! latter two with a suffix for their compression. Source: deb(5), deb-control(5).
 
-use std::io::{BufRead, Read};
+use std::{
+    io::{BufRead, Read},
+    path::Path,
+};
 
 use deb822_fast::Paragraph;
 use retrace_types::{BuildId, MemberBuildId, PackageFormat, PackageId, PackageKind, Role};
 
 use crate::{
-    Limits,
+    Limits, PackageError,
     archive::{Archive, Format, exactly},
     decompress::{Compression, decompress},
     error::Fault,
-    header::Header,
+    header::{Header, open},
 };
 
 pub(crate) const MAGIC: &[u8] = b"!<arch>\n";
@@ -22,14 +25,32 @@ pub(crate) const MAGIC: &[u8] = b"!<arch>\n";
 /// Members in front of the data archive; dpkg writes two, and allows few more.
 const MAX_AR_MEMBERS: usize = 32;
 
+/// The control file of the .deb at `path`, as it is but for what is no UTF-8: the paragraph that repository metadata
+/// repeats. Nothing is verified.
+///
+/// # Errors
+/// [`PackageError::NotAPackage`] also for an .rpm; [`PackageError::Malformed`] or [`PackageError::Limit`] with
+/// [`Limits::default`].
+pub fn read_deb_control(path: &Path) -> Result<String, PackageError> {
+    let (mut file, format) = open(path)?;
+    if format != PackageFormat::Deb {
+        return Err(PackageError::NotAPackage { path: path.to_owned() });
+    }
+    control(&mut file, &Limits::default()).map_err(|fault| fault.at(path))
+}
+
 pub(crate) fn header(input: &mut dyn BufRead, limits: &Limits) -> Result<Header, Fault> {
+    parse(&control(input, limits)?)
+}
+
+fn control(input: &mut dyn BufRead, limits: &Limits) -> Result<String, Fault> {
     let (size, compression) = find(input, "control.tar")?;
     let archive = decompress(input.take(size), compression, limits.header_bytes, limits)?;
     let mut archive = Archive::new(archive, Format::Tar, limits);
     while let Some(entry) = archive.next()? {
         if entry.path == "/control" {
             let text = exactly(&mut archive, entry.size)?;
-            return parse(&String::from_utf8_lossy(&text));
+            return Ok(String::from_utf8_lossy(&text).into_owned());
         }
     }
     Err(Fault::malformed("its control archive has no file \"control\""))

@@ -16,18 +16,7 @@ const EQUAL: u64 = 0x08;
 
 pub(crate) fn header(headers: &Headers, limits: &Limits) -> Result<Header, Fault> {
     let main = &headers.main;
-    let text = |tag, what: &str| {
-        let text = main.string(tag).filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| Fault::malformed(format!("its header has no {what}")))
-    };
-    let source = main.string(tag::SOURCE_RPM).filter(|name| !name.is_empty()).map(str::to_owned);
-    let id = PackageId {
-        name: text(tag::NAME, "name")?,
-        epoch: main.integers(tag::EPOCH).first().and_then(|epoch| u32::try_from(*epoch).ok()),
-        version: text(tag::VERSION, "version")?,
-        release: Some(text(tag::RELEASE, "release")?),
-        arch: main.string(tag::ARCH).unwrap_or("noarch").to_owned(),
-    };
+    let (id, source) = identity(main)?;
     // Only source packages have no SOURCERPM.
     let kind = match () {
         () if source.is_none() => PackageKind::Source,
@@ -45,6 +34,23 @@ pub(crate) fn header(headers: &Headers, limits: &Limits) -> Result<Header, Fault
         kind,
         source,
     })
+}
+
+/// Name, version and architecture, and the file name of the source package.
+pub(crate) fn identity(main: &HeaderBlob) -> Result<(PackageId, Option<String>), Fault> {
+    let text = |tag, what: &str| {
+        let text = main.string(tag).filter(|text| !text.is_empty());
+        text.map(str::to_owned).ok_or_else(|| Fault::malformed(format!("its header has no {what}")))
+    };
+    let id = PackageId {
+        name: text(tag::NAME, "name")?,
+        epoch: main.integers(tag::EPOCH).first().and_then(|epoch| u32::try_from(*epoch).ok()),
+        version: text(tag::VERSION, "version")?,
+        release: Some(text(tag::RELEASE, "release")?),
+        arch: main.string(tag::ARCH).unwrap_or("noarch").to_owned(),
+    };
+    let source = main.string(tag::SOURCE_RPM).filter(|name| !name.is_empty()).map(str::to_owned);
+    Ok((id, source))
 }
 
 /// Requirements of the form `name = version`; `name(x86-64)` is `name`.

@@ -26,22 +26,60 @@ pub(crate) mod tag {
     pub(crate) const VERSION: u32 = 1001;
     pub(crate) const RELEASE: u32 = 1002;
     pub(crate) const EPOCH: u32 = 1003;
+    pub(crate) const SUMMARY: u32 = 1004;
+    pub(crate) const DESCRIPTION: u32 = 1005;
+    pub(crate) const BUILD_TIME: u32 = 1006;
+    pub(crate) const BUILD_HOST: u32 = 1007;
+    pub(crate) const SIZE: u32 = 1009;
+    pub(crate) const VENDOR: u32 = 1011;
+    pub(crate) const LICENSE: u32 = 1014;
+    pub(crate) const PACKAGER: u32 = 1015;
+    pub(crate) const GROUP: u32 = 1016;
+    pub(crate) const URL: u32 = 1020;
     pub(crate) const ARCH: u32 = 1022;
     pub(crate) const OLD_FILE_NAMES: u32 = 1027;
     pub(crate) const FILE_SIZES: u32 = 1028;
     pub(crate) const FILE_MODES: u32 = 1030;
     pub(crate) const FILE_LINK_TOS: u32 = 1036;
+    pub(crate) const FILE_FLAGS: u32 = 1037;
     pub(crate) const SOURCE_RPM: u32 = 1044;
+    pub(crate) const ARCHIVE_SIZE: u32 = 1046;
+    pub(crate) const PROVIDE_NAME: u32 = 1047;
     pub(crate) const REQUIRE_FLAGS: u32 = 1048;
     pub(crate) const REQUIRE_NAME: u32 = 1049;
     pub(crate) const REQUIRE_VERSION: u32 = 1050;
+    pub(crate) const CONFLICT_FLAGS: u32 = 1053;
+    pub(crate) const CONFLICT_NAME: u32 = 1054;
+    pub(crate) const CONFLICT_VERSION: u32 = 1055;
+    pub(crate) const CHANGELOG_TIME: u32 = 1080;
+    pub(crate) const CHANGELOG_NAME: u32 = 1081;
+    pub(crate) const CHANGELOG_TEXT: u32 = 1082;
+    pub(crate) const OBSOLETE_NAME: u32 = 1090;
     pub(crate) const FILE_DEVICES: u32 = 1095;
     pub(crate) const FILE_INODES: u32 = 1096;
+    pub(crate) const PROVIDE_FLAGS: u32 = 1112;
+    pub(crate) const PROVIDE_VERSION: u32 = 1113;
+    pub(crate) const OBSOLETE_FLAGS: u32 = 1114;
+    pub(crate) const OBSOLETE_VERSION: u32 = 1115;
     pub(crate) const DIR_INDEXES: u32 = 1116;
     pub(crate) const BASE_NAMES: u32 = 1117;
     pub(crate) const DIR_NAMES: u32 = 1118;
     pub(crate) const PAYLOAD_COMPRESSOR: u32 = 1125;
+    pub(crate) const LONG_ARCHIVE_SIZE: u32 = 271;
     pub(crate) const LONG_FILE_SIZES: u32 = 5008;
+    pub(crate) const LONG_SIZE: u32 = 5009;
+    pub(crate) const RECOMMEND_NAME: u32 = 5046;
+    pub(crate) const RECOMMEND_VERSION: u32 = 5047;
+    pub(crate) const RECOMMEND_FLAGS: u32 = 5048;
+    pub(crate) const SUGGEST_NAME: u32 = 5049;
+    pub(crate) const SUGGEST_VERSION: u32 = 5050;
+    pub(crate) const SUGGEST_FLAGS: u32 = 5051;
+    pub(crate) const SUPPLEMENT_NAME: u32 = 5052;
+    pub(crate) const SUPPLEMENT_VERSION: u32 = 5053;
+    pub(crate) const SUPPLEMENT_FLAGS: u32 = 5054;
+    pub(crate) const ENHANCE_NAME: u32 = 5055;
+    pub(crate) const ENHANCE_VERSION: u32 = 5056;
+    pub(crate) const ENHANCE_FLAGS: u32 = 5057;
     pub(crate) const PAYLOAD_DIGEST: u32 = 5092;
     pub(crate) const PAYLOAD_DIGEST_ALGORITHM: u32 = 5093;
 
@@ -54,10 +92,14 @@ pub(crate) mod tag {
         pub(crate) const SHA256_HEADER: u32 = 273;
         /// Signatures of the header in base64, any number and any algorithm.
         pub(crate) const OPENPGP: u32 = 278;
+        /// Bytes of the payload after decompression, where 32 bits do not hold them.
+        pub(crate) const LONG_PAYLOAD_SIZE: u32 = 271;
         /// RSA signature of header and payload.
         pub(crate) const PGP: u32 = 1002;
         /// DSA or EdDSA signature of header and payload.
         pub(crate) const GPG: u32 = 1005;
+        /// Bytes of the payload after decompression.
+        pub(crate) const PAYLOAD_SIZE: u32 = 1007;
     }
 }
 

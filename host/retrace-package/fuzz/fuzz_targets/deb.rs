@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write as _};
 
 use libfuzzer_sys::fuzz_target;
-use retrace_package::{Limits, Sink, Wanted, extract, read_header, recorded, scan_build_ids};
+use retrace_package::{Limits, Sink, Wanted, extract, read_deb_control, read_header, recorded, scan_build_ids};
 use retrace_types::{Sha256, SignatureState};
 
 struct Drain;
@@ -22,6 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     file.write_all(&[b"!<arch>\n", bytes].concat()).expect("room for it");
     let size = bytes.len() as u64 + 8;
     let _ = read_header(file.path());
+    let _ = read_deb_control(file.path());
     let digest = Sha256::from_bytes([0; 32]);
     let package = recorded(file.path(), size, digest, SignatureState::Off).expect("its size is right");
     let limits = Limits { unpacked_floor_bytes: 16 << 20, ..Limits::default() };

@@ -4,7 +4,9 @@
 use std::io::{self, Read, Write as _};
 
 use libfuzzer_sys::fuzz_target;
-use retrace_package::{Keyring, Limits, Sink, Wanted, extract, read_header, recorded, scan_build_ids, verify_rpm};
+use retrace_package::{
+    Keyring, Limits, Sink, Wanted, extract, read_header, read_rpm_facts, recorded, scan_build_ids, verify_rpm,
+};
 use retrace_types::{Sha256, SignatureState};
 
 struct Drain;
@@ -26,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         let files = header.files.unwrap_or_default();
         assert!(files.iter().all(|path| path.starts_with('/') && path.split('/').all(|part| part != "..")));
     }
+    let _ = read_rpm_facts(file.path());
     let digest = Sha256::from_bytes([0; 32]);
     let package = recorded(file.path(), size, digest, SignatureState::Off).expect("its size is right");
     let limits = Limits { unpacked_floor_bytes: 16 << 20, ..Limits::default() };

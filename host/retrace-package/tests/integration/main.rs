@@ -7,9 +7,11 @@
 )]
 
 mod deb;
+mod facts;
 mod hostile;
 mod keys;
 mod real;
 mod rpm;
+mod sign;
 mod signatures;
 mod support;

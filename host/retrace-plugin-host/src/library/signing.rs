@@ -6,18 +6,16 @@
 use std::time::Duration;
 
 use pgp::{
-    composed::{ArmorOptions, Deserializable as _, DetachedSignature, KeyType, SignedKeyDetails, SignedSecretKey},
+    composed::{ArmorOptions, KeyType, SignedKeyDetails, SignedSecretKey},
     packet::{
         Features, KeyFlags, PubKeyInner, PublicKey, SecretKey, SignatureConfig, SignatureType, Subpacket,
         SubpacketData, UserId,
     },
-    types::{KeyDetails as _, KeyVersion, Password, SigningKey, Tag, Timestamp},
+    types::{KeyDetails as _, KeyVersion, Password, Tag, Timestamp},
 };
 use rand::rngs::OsRng;
-use retrace_package::{Keyring, verify_detached_now};
-
-/// Bytes of a file with a secret key.
-pub const MAX_SECRET_KEY_BYTES: u64 = 1 << 20;
+pub use retrace_package::MAX_SECRET_KEY_BYTES;
+use retrace_package::{SignError, Signer};
 
 /// A new key pair.
 pub struct NewKey {
@@ -52,24 +50,9 @@ pub enum SigningError {
     /// A passphrase without content would look like protection.
     #[error("the passphrase is empty: give one, or none at all")]
     EmptyPassphrase,
-    /// The file holds no secret key.
-    #[error(
-        "the file holds no OpenPGP secret key ({0}): make one with `retrace plugin keygen`, or export one with `gpg --armor --export-secret-keys`"
-    )]
-    NoSecretKey(String),
-    /// The key is locked.
-    #[error(
-        "the secret key is protected: give its passphrase with --passphrase-file FILE or in RETRACE_SIGNING_PASSPHRASE"
-    )]
-    Locked,
-    /// None of its parts can sign today.
-    #[error("the key {fingerprint} cannot sign ({reason})")]
-    CannotSign {
-        /// Fingerprint of the certificate.
-        fingerprint: String,
-        /// What the last try said: a wrong passphrase, an expired key.
-        reason: String,
-    },
+    /// The key cannot sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// The library failed.
     #[error("OpenPGP failed: {0}")]
     OpenPgp(#[from] pgp::errors::Error),
@@ -140,52 +123,20 @@ fn self_signature(key: &SecretKey, lifetime: Option<Duration>) -> Result<Signatu
     Ok(config)
 }
 
-/// Signs bytes with the first secret key of an armoured or binary file. Of a key with subkeys, the newest part that may
-/// sign is used, as GnuPG does; the signature is verified before it is given away.
+/// Signs bytes with the first secret key of an armoured or binary file, as [`Signer`] does.
 ///
 /// # Errors
-/// [`SigningError`].
+/// [`SigningError::Sign`].
 pub fn sign(secret_key: &[u8], passphrase: Option<&str>, bytes: &[u8]) -> Result<NewSignature, SigningError> {
-    let no_key = |error: pgp::errors::Error| SigningError::NoSecretKey(error.to_string());
-    let (key, _) = SignedSecretKey::from_reader_single(secret_key).map_err(no_key)?;
-    let fingerprint = format!("{:X}", key.primary_key.fingerprint());
-    let locked = key.primary_key.secret_params().is_encrypted()
-        || key.secret_subkeys.iter().any(|subkey| subkey.key.secret_params().is_encrypted());
-    if locked && passphrase.is_none() {
-        return Err(SigningError::Locked);
-    }
-    let password = passphrase.map_or_else(Password::empty, Password::from);
-    let cannot = |reason: String| SigningError::CannotSign { fingerprint: fingerprint.clone(), reason };
-
-    let public = key.to_public_key().to_armored_bytes(ArmorOptions::default())?;
-    let mut keyring = Keyring::new();
-    keyring.add(&public).map_err(|error| cannot(error.to_string()))?;
-    let check = |signature: DetachedSignature| -> Result<String, String> {
-        let armored = signature.to_armored_string(ArmorOptions::default()).map_err(|error| error.to_string())?;
-        verify_detached_now(bytes, armored.as_bytes(), &keyring).map_err(|error| error.to_string())?;
-        Ok(armored)
-    };
-
-    let mut subkeys: Vec<_> = key.secret_subkeys.iter().filter(|subkey| subkey.key.algorithm().can_sign()).collect();
-    subkeys.sort_by_key(|subkey| std::cmp::Reverse(subkey.key.created_at()));
-    let by_subkeys = subkeys.into_iter().map(|subkey| sign_with(&subkey.key, &password, bytes));
-    let by_primary = std::iter::once_with(|| sign_with(&key.primary_key, &password, bytes));
-    let mut last = "it has no part that can sign".to_owned();
-    for signature in by_subkeys.chain(by_primary) {
-        match signature.map_err(|error| error.to_string()).and_then(check) {
-            Ok(armored) => return Ok(NewSignature { armored, fingerprint }),
-            Err(reason) => last = reason,
-        }
-    }
-    Err(cannot(last))
-}
-
-fn sign_with(key: &impl SigningKey, password: &Password, bytes: &[u8]) -> pgp::errors::Result<DetachedSignature> {
-    DetachedSignature::sign_binary_data(OsRng, key, password, key.hash_alg(), bytes)
+    let signer = Signer::new(secret_key, passphrase)?;
+    let armored = signer.detached(bytes)?;
+    Ok(NewSignature { armored, fingerprint: signer.fingerprint().to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
+    use retrace_package::{Keyring, verify_detached_now};
+
     use super::*;
 
     fn verify(key: &NewKey, bytes: &[u8], signature: &NewSignature) -> Result<String, String> {
@@ -210,9 +161,9 @@ mod tests {
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         let key = generate_key("Acme", Some("open sesame"), Some(year)).unwrap();
         assert!(!format!("{key:?}").contains("BEGIN"));
-        assert!(matches!(sign(key.secret.as_bytes(), None, b"x"), Err(SigningError::Locked)));
+        assert!(matches!(sign(key.secret.as_bytes(), None, b"x"), Err(SigningError::Sign(SignError::Locked))));
         let wrong = sign(key.secret.as_bytes(), Some("open barley"), b"x");
-        assert!(matches!(wrong, Err(SigningError::CannotSign { .. })), "{wrong:?}");
+        assert!(matches!(wrong, Err(SigningError::Sign(SignError::CannotSign { .. }))), "{wrong:?}");
         let signature = sign(key.secret.as_bytes(), Some("open sesame"), b"x").unwrap();
         verify(&key, b"x", &signature).unwrap();
     }
@@ -229,7 +180,7 @@ mod tests {
         }
         let public = generate_key("a", None, None).unwrap().public;
         for no_key in [b"".as_slice(), b"junk", public.as_bytes()] {
-            assert!(matches!(sign(no_key, None, b"x"), Err(SigningError::NoSecretKey(_))));
+            assert!(matches!(sign(no_key, None, b"x"), Err(SigningError::Sign(SignError::NoSecretKey(_)))));
         }
     }
 }
