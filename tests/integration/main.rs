@@ -12,6 +12,7 @@ mod odd;
 mod plugin_library;
 mod plugin_worker;
 mod plugins;
+mod publish;
 mod refused;
 mod serve;
 mod tutorial;

@@ -22,6 +22,8 @@ rpm                 # rpmbuild, rpmsign: .rpm fixtures
 rpm2cpio            # unpacks .rpm without installing it
 cpio                # the same
 createrepo-c        # repositories of .rpm
+dnf                 # installs from the tree of `retrace mirror publish`
+gpgv                # verifies the metadata of that tree
 debugedit           # find-debuginfo: debuginfo packages
 dwz                 # compressed debug information, a fixture
 elfutils            # eu-readelf, eu-unstrip: tests compare with them

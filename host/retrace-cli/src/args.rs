@@ -119,6 +119,10 @@ pub(crate) enum MirrorCommand {
                             releases-debuginfo=/srv/f40-debug --key our-key.asc")]
     Sync(SyncArgs),
 
+    /// Make repositories of the packages that are kept, for dnf, apt and mock
+    #[command(after_help = crate::commands::mirror::publish::HELP)]
+    Publish(crate::commands::mirror::publish::Args),
+
     /// List what is mirrored
     List {
         /// How to print the result

@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) keys_dir: PathBuf,
     pub(crate) plugins: PluginsConfig,
     pub(crate) mirror: MirrorConfig,
+    pub(crate) publish: PublishConfig,
     pub(crate) gdb: GdbConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) server: ServerConfig,
@@ -70,6 +71,18 @@ pub(crate) struct MirrorConfig {
     pub(crate) idle_timeout_seconds: u64,
     /// How servers are reached: certificates, passwords, proxies, limits.
     pub(crate) access: Vec<AccessConfig>,
+}
+
+/// `[publish]`: the tree that `retrace mirror publish` makes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PublishConfig {
+    /// Folder of the tree. Empty: `tree` of `state_dir`, where packages are links that take no space.
+    pub(crate) dir: PathBuf,
+    /// OpenPGP secret key that signs the metadata. Empty: nothing is signed.
+    pub(crate) key: PathBuf,
+    /// File whose first line is the passphrase of `key`. Empty: the variable RETRACE_SIGNING_PASSPHRASE, if it is set.
+    pub(crate) passphrase_file: PathBuf,
 }
 
 /// `[gdb]`
@@ -129,6 +142,7 @@ impl Default for Config {
             keys_dir: prefix.join("share/retrace/gpg"),
             plugins: PluginsConfig::default(),
             mirror: MirrorConfig::default(),
+            publish: PublishConfig::default(),
             gdb: GdbConfig::default(),
             limits: LimitsConfig::default(),
             server: ServerConfig::default(),
@@ -256,6 +270,12 @@ impl Config {
         for (name, file) in self.mirror.access.iter().flat_map(AccessConfig::files) {
             if !file.is_file() {
                 problems.push(format!("mirror.access: {name} {} is no file", file.display()));
+            }
+        }
+        let PublishConfig { key, passphrase_file, .. } = &self.publish;
+        for (name, file) in [("key", key), ("passphrase_file", passphrase_file)] {
+            if !file.as_os_str().is_empty() && !file.is_file() {
+                problems.push(format!("publish.{name}: {} is no file", file.display()));
             }
         }
         for dir in [&self.state_dir, &self.cache_dir] {

@@ -1,7 +1,8 @@
 //! Mirrors of package repositories: their metadata in the index, their packages fetched when a retrace needs them.
 //!
 //! [`Mirror::sync`] fills the index from metadata alone, [`Mirror::fetch`] gets one package, [`Mirror::resolve`] finds
-//! and gets the packages that ship the files of a core, [`reach()`] tells which mirrors answer. Sources are local folders
+//! and gets the packages that ship the files of a core, [`reach()`] tells which mirrors answer, [`publish()`] makes
+//! repositories of what is kept. Sources are local folders
 //! and servers that speak http(s), ftp(s) or rsync, in rpm-md or Debian layout, or folders of packages without metadata;
 //! [`Access`] says how an operator's ones are reached.
 //!
@@ -29,6 +30,7 @@ mod mappable;
 mod mirror;
 mod mirror_list;
 mod options;
+mod publish;
 mod reach;
 mod resolve;
 mod revision;
@@ -45,7 +47,10 @@ pub use error::{MetadataError, MirrorError};
 pub use expand::expand_mirror;
 pub use mirror::Mirror;
 pub use options::{Limits, MirrorOptions, Progress};
+pub use publish::{KEY_FILE, LeftOut, Publication, PublishError, PublishOptions, folder_of, publish};
 pub use reach::{MirrorReach, RepositoryReach, reach};
 pub use resolve::{Found, Member, Resolved, WantedModule};
+/// Signs what is published.
+pub use retrace_package::{SignError, Signer};
 pub use sync::{Outcome, RepositoryReport, SyncReport};
 pub use transfer::download;

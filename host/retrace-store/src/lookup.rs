@@ -31,6 +31,8 @@ const BY_SOURCE: &str = "FROM names n CROSS JOIN builds b CROSS JOIN packages o 
                                   OR b.source_form = 2 AND n.name = ? AND b.version = ? AND b.release = ?)";
 const UNSCANNED: &str = "FROM repositories r CROSS JOIN packages o
     WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.complete = 0 LIMIT ?";
+const LOCAL: &str = "FROM repositories r CROSS JOIN packages o
+    WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.local_sha256 IS NOT NULL";
 
 /// A package's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,6 +201,14 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn unscanned_packages(&self, scope: &Scope, limit: usize) -> Result<Vec<IndexedPackage>, StoreError> {
         self.packages_where(scope, UNSCANNED, |query| query.bind(rows::size_to_row(limit as u64))).await
+    }
+
+    /// The packages with a verified copy in the artifact store, in every version that is known.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::InvalidRow`].
+    pub async fn local_packages(&self, scope: &Scope) -> Result<Vec<IndexedPackage>, StoreError> {
+        self.packages_where(scope, LOCAL, |query| query).await
     }
 
     /// The packages `o` that a clause chooses, by their ids first: the view is then asked for these alone.

@@ -1,5 +1,7 @@
 //! `retrace mirror`.
 
+pub(crate) mod publish;
+
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
@@ -18,6 +20,7 @@ use crate::{
 pub(crate) async fn run(config: &Config, command: &MirrorCommand) -> Result<ExitCode> {
     match command {
         MirrorCommand::Sync(args) => sync(config, args).await,
+        MirrorCommand::Publish(args) => publish::run(config, args).await,
         MirrorCommand::List { format } => list(config, *format).await,
     }
 }

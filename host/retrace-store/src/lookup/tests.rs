@@ -104,6 +104,7 @@ async fn a_package_row_survives_the_round_trip() {
     store.record_local_copy(found.key, &replaced, 9, &SignatureState::Off).await.unwrap();
     let [found] = store.find_by_source(&scope(), "bash-src").await.unwrap().try_into().unwrap();
     assert_eq!(found.local, Some(LocalCopy { sha256: digest, size_bytes: 7, signature }));
+    assert_eq!(store.local_packages(&scope()).await.unwrap(), [found]);
 }
 
 #[tokio::test]

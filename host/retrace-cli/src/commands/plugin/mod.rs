@@ -21,7 +21,7 @@ mod new;
 mod outcome;
 mod pack;
 mod reload;
-mod secret;
+pub(crate) mod secret;
 mod show;
 mod sign;
 mod subject;

@@ -26,22 +26,38 @@ pub(super) struct PassphraseArgs {
 
 impl PassphraseArgs {
     pub(super) fn read(&self) -> Result<Option<String>> {
-        let Some(path) = &self.passphrase_file else {
-            return match env::var(VARIABLE) {
-                Ok(passphrase) => Ok(Some(passphrase)),
-                Err(env::VarError::NotPresent) => Ok(None),
-                Err(env::VarError::NotUnicode(_)) => bail!("{VARIABLE} is not UTF-8"),
-            };
-        };
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_PASSPHRASE_BYTES).read_to_string(&mut text));
-        read.with_context(|| format!("cannot read the passphrase in {}", path.display()))?;
-        let line = text.lines().next().unwrap_or_default().to_owned();
-        if line.is_empty() {
-            bail!("the first line of {} is empty: it should be the passphrase", path.display());
-        }
-        Ok(Some(line))
+        passphrase(self.passphrase_file.as_deref())
     }
+}
+
+/// The passphrase in the first line of this file, else the one in [`VARIABLE`], if there is one.
+pub(crate) fn passphrase(file: Option<&Path>) -> Result<Option<String>> {
+    let Some(path) = file else {
+        return match env::var(VARIABLE) {
+            Ok(passphrase) => Ok(Some(passphrase)),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => bail!("{VARIABLE} is not UTF-8"),
+        };
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_PASSPHRASE_BYTES).read_to_string(&mut text));
+    read.with_context(|| format!("cannot read the passphrase in {}", path.display()))?;
+    let line = text.lines().next().unwrap_or_default().to_owned();
+    if line.is_empty() {
+        bail!("the first line of {} is empty: it should be the passphrase", path.display());
+    }
+    Ok(Some(line))
+}
+
+/// A file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        bail!("{} has more than {limit} bytes", path.display());
+    }
+    Ok(bytes)
 }
 
 /// Writes a new file that its owner alone can read. An existing one is never overwritten: it may be a key.

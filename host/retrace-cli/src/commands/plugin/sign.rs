@@ -1,6 +1,6 @@
-use std::{fs::File, io::Read as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use retrace_plugin_host::{Limits, library};
 use serde::Serialize;
 
@@ -37,8 +37,8 @@ struct SignatureDocument {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let bytes = read(&args.file, Limits::default().file_bytes)?;
-    let key = read(&args.key, library::MAX_SECRET_KEY_BYTES)?;
+    let bytes = secret::read(&args.file, Limits::default().file_bytes)?;
+    let key = secret::read(&args.key, library::MAX_SECRET_KEY_BYTES)?;
     let signature = library::sign(&key, args.passphrase.read()?.as_deref(), &bytes)
         .with_context(|| format!("cannot sign with {}", args.key.display()))?;
     let out = args.out.clone().unwrap_or_else(|| {
@@ -58,14 +58,4 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
-        bail!("{} has more than {limit} bytes", path.display());
-    }
-    Ok(bytes)
 }
