@@ -57,6 +57,14 @@ index() {
     state=$(mktemp -d)
     "$target/debug/examples/index" load "$metadata" "$state"
     rm -rf "$state"
+    state=$(mktemp -d)
+    chmod 755 "$state"
+    coproc SERVER { tests/scripts/postgres.sh "$state/postgres"; }
+    until [[ -f $state/postgres/url ]]; do sleep 0.1; done
+    "$target/debug/examples/index" load "$metadata" "$state/retrace" "$(<"$state/postgres/url")"
+    exec {SERVER[1]}>&-
+    wait "$SERVER_PID"
+    rm -rf "$state"
 }
 
 case ${1:-all} in

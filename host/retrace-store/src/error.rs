@@ -1,7 +1,8 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use retrace_types::TaskId;
-use sqlx::migrate::MigrateError;
+use rusqlite::ErrorCode;
+use sqlx::{migrate::MigrateError, postgres::PgDatabaseError};
 
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -15,20 +16,38 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// A newer Retrace wrote the database.
-    #[error("the database {path} has schema {schema}, which is newer than this version of Retrace: use a newer one")]
+    #[error(
+        "the database {database} has schema {schema}, which is newer than this version of Retrace: use a newer one"
+    )]
     NewerDatabase {
-        /// The database file.
-        path: PathBuf,
+        /// The database: its file, or its name and server.
+        database: String,
         /// Number of the newest migration that was applied to it.
         schema: i64,
     },
     /// The database cannot be brought up to date.
-    #[error("the database {path} cannot be brought up to date: restore it from a backup, or use a new folder")]
+    #[error("the database {database} cannot be brought up to date: restore it from a backup, or use a new folder")]
     Migration {
-        /// The database file.
-        path: PathBuf,
+        /// The database: its file, or its name and server.
+        database: String,
         /// Why.
         source: MigrateError,
+    },
+    /// The address of the database cannot be used.
+    #[error("the address of the database is invalid: want postgres://user:password@host:port/database")]
+    InvalidUrl {
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The database's server does not answer, or refuses us.
+    #[error(
+        "the server of the database does not let us in at: {action}; check that it runs, its address, user and password"
+    )]
+    Unreachable {
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        source: sqlx::Error,
     },
     /// Another process held the database for too long.
     #[error("the database stayed locked at: {action}; is another process writing for long, or stopped while it wrote?")]
@@ -115,21 +134,37 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| match primary_code(&source) {
-            _ if matches!(source, sqlx::Error::PoolTimedOut) => Self::Locked { action, source },
-            Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Locked { action, source },
-            Some(SQLITE_FULL) => Self::DiskFull { action, source },
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Damaged { action, source },
-            _ => Self::Database { action, source },
+        move |source| match Trouble::of(&source) {
+            Trouble::Locked => Self::Locked { action, source },
+            Trouble::Full => Self::DiskFull { action, source },
+            Trouble::Damaged => Self::Damaged { action, source },
+            Trouble::Unreachable => Self::Unreachable { action, source },
+            Trouble::Other => Self::Database { action, source },
         }
     }
 
-    pub(crate) fn migration(path: &Path, source: MigrateError) -> Self {
-        let path = path.to_owned();
+    /// Of look-ups that go around the pool.
+    pub(crate) fn sqlite(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |error| {
+            let trouble = match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Locked,
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Damaged,
+                _ => Trouble::Other,
+            };
+            let source = sqlx::Error::AnyDriverError(error.into());
+            match trouble {
+                Trouble::Locked => Self::Locked { action, source },
+                Trouble::Damaged => Self::Damaged { action, source },
+                _ => Self::Database { action, source },
+            }
+        }
+    }
+
+    pub(crate) fn migration(database: String, source: MigrateError) -> Self {
         match source {
-            MigrateError::VersionMissing(schema) => Self::NewerDatabase { path, schema },
+            MigrateError::VersionMissing(schema) => Self::NewerDatabase { database, schema },
             MigrateError::Execute(source) => Self::database("bring the database up to date")(source),
-            source => Self::Migration { path, source },
+            source => Self::Migration { database, source },
         }
     }
 
@@ -138,17 +173,44 @@ impl StoreError {
     }
 }
 
-/// SQLite's result codes. Source: <https://www.sqlite.org/rescode.html>.
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_LOCKED: u32 = 6;
-const SQLITE_CORRUPT: u32 = 11;
-const SQLITE_FULL: u32 = 13;
-const SQLITE_NOTADB: u32 = 26;
+/// What a database's error means for the user.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Locked,
+    Full,
+    Damaged,
+    Unreachable,
+    Other,
+}
 
-/// The lowest byte of an extended result code is the primary one.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<u32>().ok().map(|code| code & 0xff)
+impl Trouble {
+    /// Sources: <https://www.sqlite.org/rescode.html>; appendix "PostgreSQL Error Codes" of PostgreSQL's manual.
+    fn of(error: &sqlx::Error) -> Self {
+        let error = match error {
+            sqlx::Error::PoolTimedOut => return Self::Locked,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => return Self::Unreachable,
+            sqlx::Error::Database(error) => error,
+            _ => return Self::Other,
+        };
+        let Some(code) = error.code() else { return Self::Other };
+        if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+            return match &*code {
+                "55P03" | "40P01" | "40001" => Self::Locked,
+                "53100" => Self::Full,
+                "XX001" | "XX002" => Self::Damaged,
+                "3D000" | "57P01" | "57P02" | "57P03" => Self::Unreachable,
+                code if code.starts_with("08") || code.starts_with("28") => Self::Unreachable,
+                _ => Self::Other,
+            };
+        }
+        // The lowest byte of an extended result code is the primary one.
+        match code.parse::<u32>().map(|code| code & 0xff) {
+            Ok(5 | 6) => Self::Locked,
+            Ok(11 | 26) => Self::Damaged,
+            Ok(13) => Self::Full,
+            _ => Self::Other,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +219,8 @@ mod tests {
         Executor as _, SqlitePool,
         sqlite::{SqliteConnectOptions, SqlitePoolOptions},
     };
+
+    use std::path::Path;
 
     use super::*;
     use crate::Store;
@@ -188,7 +252,7 @@ mod tests {
         let store = Store::open(dir.path()).await.unwrap();
         let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                      VALUES (9999, 'later', 1, x'00', 0)";
-        store.pool.execute(newer).await.unwrap();
+        store.database.pool.execute(newer).await.unwrap();
         store.close().await;
         let error = Store::open(dir.path()).await.unwrap_err();
         assert!(matches!(error, StoreError::NewerDatabase { schema: 9999, .. }), "{error}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Sha256, SignatureState};
 
-use crate::{PackageKey, RepositoryKey, Store, StoreError, index::packages::Changes, rows};
+use crate::{PackageKey, RepositoryKey, Store, StoreError, database::Dialect, index::packages::Changes, rows};
 
 pub use members::Members;
 pub(crate) use members::read_owner;
@@ -62,19 +62,25 @@ impl Store {
         const ACTION: &str = "replace the metadata of a repository";
         let failed = StoreError::database;
         let _filling = self.filling.lock().await;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(ACTION))?;
+        let mut transaction = self.database.begin_numbering(ACTION).await?;
+        let dialect = self.database.dialect;
         let changes = Changes::read(&mut transaction, repository, packages).await?;
-        changes.write(&mut transaction, repository).await?;
+        changes.write(&mut transaction, dialect, repository).await?;
         let members = changes.keyed.iter().flat_map(|(id, package)| members::rows_of(*id, &package.build_ids));
-        members::insert(&mut transaction, members.collect()).await?;
-        paths::replace(&mut transaction, repository, paths).await?;
-        sqlx::query("UPDATE repositories SET revision = ?, synced_at = ? WHERE id = ?")
+        members::insert(&mut transaction, dialect, members.collect()).await?;
+        paths::replace(&mut transaction, dialect, repository, paths).await?;
+        sqlx::query("UPDATE repositories SET revision = $1, synced_at = $2 WHERE id = $3")
             .bind(revision)
             .bind(rows::now_ms())
             .bind(repository.0)
             .execute(&mut *transaction)
             .await
             .map_err(failed(ACTION))?;
+        if dialect == Dialect::Postgres {
+            // Else the first look-ups read whole tables, until the server looks after its statistics by itself.
+            let analyze = sqlx::query("ANALYZE names, builds, packages, build_ids, paths");
+            analyze.execute(&mut *transaction).await.map_err(failed(ACTION))?;
+        }
         transaction.commit().await.map_err(failed(ACTION))
     }
 
@@ -91,14 +97,14 @@ impl Store {
         signature: &SignatureState,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE packages SET local_sha256 = ?1, local_bytes = ?2, local_signature = ?3
-             WHERE id = ?4 AND (sha256 IS NULL OR sha256 = ?1)",
+            "UPDATE packages SET local_sha256 = $1, local_bytes = $2, local_signature = $3
+             WHERE id = $4 AND (sha256 IS NULL OR sha256 = $1)",
         )
         .bind(sha256.as_bytes().as_slice())
         .bind(rows::size_to_row(size_bytes))
         .bind(rows::to_json(signature))
         .bind(package.0)
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await
         .map_err(StoreError::database("note a fetched package"))?;
         Ok(())
@@ -111,10 +117,11 @@ impl Store {
     pub async fn add_build_ids(&self, package: PackageKey, found: &[MemberBuildId]) -> Result<(), StoreError> {
         const ACTION: &str = "add build-ids";
         let failed = StoreError::database;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(ACTION))?;
+        let mut transaction = self.database.begin(ACTION).await?;
         let found = found.iter().collect();
-        members::insert(&mut transaction, members::rows_of(package.0, &found).collect()).await?;
-        sqlx::query("UPDATE packages SET complete = 1 WHERE id = ?")
+        let rows = members::rows_of(package.0, &found).collect();
+        members::insert(&mut transaction, self.database.dialect, rows).await?;
+        sqlx::query("UPDATE packages SET complete = 1 WHERE id = $1")
             .bind(package.0)
             .execute(&mut *transaction)
             .await

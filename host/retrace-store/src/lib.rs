@@ -1,6 +1,6 @@
 //! The only SQL and the only artifact store: what is mirrored, which package has which build-id, and the tasks.
 //!
-//! [`Store`] opens one folder: a SQLite database and an object store for artifacts. The task row is the queue entry: a
+//! [`Store`] opens one folder: a database, SQLite there or PostgreSQL elsewhere, and an object store for artifacts. The task row is the queue entry: a
 //! worker holds a [`Lease`] on it, renews it, and finishes the task exactly once.
 //!
 //! Promises: metadata of a repository is replaced in one transaction, so that a reader sees the old index or the new one;
@@ -10,13 +10,17 @@
 //! Not here: where packages come from (`retrace-mirror`), what a task does (`retrace-worker`).
 
 mod artifacts;
+mod database;
 mod error;
 mod index;
 mod lookup;
+mod reader;
 mod repositories;
 mod rows;
 mod store;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod uploads;
 
 pub use artifacts::TaskResult;

@@ -6,9 +6,9 @@ use retrace_types::{
     Architecture, BuildId, PackageFormat, PackageId, PackageKind, ReleaseId, Role, Sha256, SignatureState,
 };
 use sqlx::{
-    QueryBuilder, Row as _, Sqlite,
+    Any, AssertSqlSafe, Row as _,
+    any::{AnyArguments, AnyRow},
     query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
 };
 
 use crate::{
@@ -21,18 +21,18 @@ use crate::{
 // Packages of a scope, `o`: the first two parameters are release and architecture. A CROSS JOIN keeps its order in SQLite,
 // which would rather read a whole repository.
 const BY_NAME: &str = "FROM repositories r CROSS JOIN names n CROSS JOIN packages o
-    WHERE r.release = ? AND r.architecture = ? AND n.name = ? AND o.repository_id = r.id AND o.name_id = n.id";
+    WHERE r.release = $1 AND r.architecture = $2 AND n.name = $3 AND o.repository_id = r.id AND o.name_id = n.id";
 const BY_PATH: &str = "FROM repositories r CROSS JOIN paths f CROSS JOIN packages o
-    WHERE r.release = ? AND r.architecture = ? AND f.repository_id = r.id AND f.path = ?
+    WHERE r.release = $1 AND r.architecture = $2 AND f.repository_id = r.id AND f.path = $3
         AND o.repository_id = r.id AND o.name_id = f.name_id";
 const BY_SOURCE: &str = "FROM names n CROSS JOIN builds b CROSS JOIN packages o CROSS JOIN repositories r
-    WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.build_id = b.id AND b.source_id = n.id
-        AND n.name IN (?, ?) AND (b.source_form = 1 AND n.name = ?
-                                  OR b.source_form = 2 AND n.name = ? AND b.version = ? AND b.release = ?)";
+    WHERE r.release = $1 AND r.architecture = $2 AND o.repository_id = r.id AND o.build_id = b.id AND b.source_id = n.id
+        AND n.name IN ($3, $4) AND (b.source_form = 1 AND n.name = $3
+                                    OR b.source_form = 2 AND n.name = $4 AND b.version = $5 AND b.release = $6)";
 const UNSCANNED: &str = "FROM repositories r CROSS JOIN packages o
-    WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.complete = 0 LIMIT ?";
+    WHERE r.release = $1 AND r.architecture = $2 AND o.repository_id = r.id AND o.complete = 0 LIMIT $3";
 const LOCAL: &str = "FROM repositories r CROSS JOIN packages o
-    WHERE r.release = ? AND r.architecture = ? AND o.repository_id = r.id AND o.local_sha256 IS NOT NULL";
+    WHERE r.release = $1 AND r.architecture = $2 AND o.repository_id = r.id AND o.local_sha256 IS NOT NULL";
 
 /// A package's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,24 +108,33 @@ impl Store {
         scope: Option<&Scope>,
         build_ids: &[BuildId],
     ) -> Result<HashMap<BuildId, Vec<Provider>>, StoreError> {
+        if let Some(reader) = &self.database.reader {
+            return reader.find(scope, build_ids).await;
+        }
         let mut found: HashMap<BuildId, Vec<Provider>> = HashMap::new();
         for chunk in build_ids.chunks(rows::MAX_PARAMETERS) {
-            let mut query = QueryBuilder::new(
-                "SELECT b.build_id, b.owner, b.path, p.* FROM build_ids b JOIN indexed_packages p ON p.id = b.owner >> 2
-                 WHERE b.build_id IN (",
-            );
-            let mut ids = query.separated(", ");
+            let mut statement = "SELECT p.*, b.build_id, b.owner, b.path FROM build_ids b
+                                 JOIN indexed_packages p ON p.id = b.owner >> 2
+                                 WHERE b.build_id IN ("
+                .to_owned();
+            self.database.dialect.push_parameters(&mut statement, 1, chunk.len());
+            statement.push(')');
+            if scope.is_some() {
+                statement.push_str(
+                    " AND p.repository_id IN (SELECT id FROM repositories WHERE (release, architecture) IN ((",
+                );
+                self.database.dialect.push_parameters(&mut statement, chunk.len() + 1, 2);
+                statement.push_str(")))");
+            }
+            statement.push_str(" ORDER BY b.owner");
+            let mut query = sqlx::query(AssertSqlSafe(statement));
             for id in chunk {
-                ids.push_bind(id.to_bytes());
+                query = query.bind(id.to_bytes());
             }
-            query.push(") ");
             if let Some(scope) = scope {
-                query.push("AND p.repository_id IN (SELECT id FROM repositories WHERE release = ");
-                query.push_bind(scope.release.to_string()).push(" AND architecture = ");
-                query.push_bind(scope.architecture.as_str()).push(")");
+                query = query.bind(scope.release.to_string()).bind(scope.architecture.as_str());
             }
-            query.push(" ORDER BY b.owner >> 2");
-            let rows = query.build().fetch_all(&self.pool).await;
+            let rows = query.fetch_all(&self.database.pool).await;
             for row in rows.map_err(StoreError::database("look up build-ids"))? {
                 let bytes: &[u8] = row.get("build_id");
                 let id = BuildId::from_bytes(bytes).map_err(|_| StoreError::invalid("build-id", hex::encode(bytes)))?;
@@ -146,17 +155,17 @@ impl Store {
     ) -> Result<Vec<(ReleaseId, Architecture, u64)>, StoreError> {
         let mut counts: HashMap<(ReleaseId, Architecture), u64> = HashMap::new();
         for chunk in build_ids.chunks(rows::MAX_PARAMETERS) {
-            let mut query = QueryBuilder::new(
-                "SELECT r.release, r.architecture, count(DISTINCT b.build_id) FROM build_ids b
-                 JOIN packages p ON p.id = b.owner >> 2 JOIN repositories r ON r.id = p.repository_id
-                 WHERE b.build_id IN (",
-            );
-            let mut ids = query.separated(", ");
+            let mut statement = "SELECT r.release, r.architecture, count(DISTINCT b.build_id) FROM build_ids b
+                                 JOIN packages p ON p.id = b.owner >> 2 JOIN repositories r ON r.id = p.repository_id
+                                 WHERE b.build_id IN ("
+                .to_owned();
+            self.database.dialect.push_parameters(&mut statement, 1, chunk.len());
+            statement.push_str(") GROUP BY r.release, r.architecture");
+            let mut query = sqlx::query(AssertSqlSafe(statement));
             for id in chunk {
-                ids.push_bind(id.to_bytes());
+                query = query.bind(id.to_bytes());
             }
-            query.push(") GROUP BY r.release, r.architecture");
-            let rows = query.build().fetch_all(&self.pool).await;
+            let rows = query.fetch_all(&self.database.pool).await;
             for row in rows.map_err(StoreError::database("count build-ids"))? {
                 let key = (read_release(row.get(0))?, read_architecture(row.get(1))?);
                 *counts.entry(key).or_default() += rows::size_from_row(row.get(2))?;
@@ -189,10 +198,7 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn find_by_source(&self, scope: &Scope, source: &str) -> Result<Vec<IndexedPackage>, StoreError> {
         let (name, version, release) = split_source_rpm(source).unwrap_or_default();
-        self.packages_where(scope, BY_SOURCE, |query| {
-            query.bind(source).bind(name).bind(source).bind(name).bind(version).bind(release)
-        })
-        .await
+        self.packages_where(scope, BY_SOURCE, |query| query.bind(source).bind(name).bind(version).bind(release)).await
     }
 
     /// At most `limit` of the packages whose build-ids are not all in the index; their files have to be scanned.
@@ -222,56 +228,119 @@ impl Store {
             "SELECT p.* FROM (SELECT DISTINCT o.id {chosen}) w CROSS JOIN indexed_packages p WHERE p.id = w.id
              ORDER BY p.id"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+        let query = sqlx::query(AssertSqlSafe(statement));
         let query = query.bind(scope.release.to_string()).bind(scope.architecture.as_str());
-        let rows = bind(query).fetch_all(&self.pool).await;
+        let rows = bind(query).fetch_all(&self.database.pool).await;
         rows.map_err(StoreError::database("look up packages"))?.iter().map(read_package).collect()
     }
 }
 
-type Prepared<'q> = Query<'q, Sqlite, SqliteArguments>;
+type Prepared<'q> = Query<'q, Any, AnyArguments>;
 
-pub(crate) fn read_package(row: &SqliteRow) -> Result<IndexedPackage, StoreError> {
-    let epoch: Option<i64> = row.get("epoch");
-    let size_bytes: Option<i64> = row.get("size_bytes");
-    let sha256: Option<&[u8]> = row.get("sha256");
-    let id = PackageId {
-        name: row.get("name"),
-        epoch: epoch.map(|e| u32::try_from(e).map_err(|_| StoreError::invalid("epoch", e))).transpose()?,
-        version: row.get("version"),
-        release: row.get("release"),
-        arch: row.get("arch"),
-    };
-    let (kind, format) = read_kind(row.get("kind"), row.get("format"), row.get("other"))?;
-    let file: Option<String> = row.get("file");
-    let file = file.or_else(|| usual_file(&id, &format)).unwrap_or_default();
-    let exact_depends: Option<&str> = row.get("exact_depends");
-    Ok(IndexedPackage {
-        key: PackageKey(row.get("id")),
-        repository: RepositoryKey(row.get("repository_id")),
-        location: row.get::<String, _>("folder") + &file,
-        size_bytes: size_bytes.map(rows::size_from_row).transpose()?,
-        sha256: sha256.map(rows::digest).transpose()?,
-        source: read_source(row.get("source_form"), row.get("source_name"), &id)?,
-        exact_depends: exact_depends.map_or_else(|| Ok(Vec::new()), |text| rows::from_json("dependencies", text))?,
-        complete: row.get("complete"),
-        local: read_local(row)?,
-        id,
-        kind,
-        format,
-    })
+/// A row of the view `indexed_packages`.
+#[derive(Debug)]
+pub(crate) struct PackageRow {
+    id: i64,
+    repository_id: i64,
+    name: String,
+    epoch: Option<i64>,
+    version: String,
+    release: Option<String>,
+    arch: String,
+    source_name: String,
+    source_form: i64,
+    folder: String,
+    file: Option<String>,
+    kind: i64,
+    format: i64,
+    other: Option<String>,
+    size_bytes: Option<i64>,
+    sha256: Option<Vec<u8>>,
+    exact_depends: Option<String>,
+    complete: i64,
+    local_sha256: Option<Vec<u8>>,
+    local_bytes: Option<i64>,
+    local_signature: Option<String>,
 }
 
-fn read_local(row: &SqliteRow) -> Result<Option<LocalCopy>, StoreError> {
-    let sha256: Option<&[u8]> = row.get("local_sha256");
-    let size_bytes: Option<i64> = row.get("local_bytes");
-    let signature: Option<&str> = row.get("local_signature");
-    let (Some(sha256), Some(size_bytes), Some(signature)) = (sha256, size_bytes, signature) else { return Ok(None) };
-    Ok(Some(LocalCopy {
-        sha256: rows::digest(sha256)?,
-        size_bytes: rows::size_from_row(size_bytes)?,
-        signature: rows::from_json("signature", signature)?,
-    }))
+/// Reads a row that begins with the columns of the view, by a method that all rows have under some name. By number: to find
+/// a column by its name costs as much as to read it.
+macro_rules! columns {
+    ($row:expr, $get:ident) => {
+        Self {
+            id: $row.$get(0)?,
+            repository_id: $row.$get(1)?,
+            name: $row.$get(2)?,
+            epoch: $row.$get(3)?,
+            version: $row.$get(4)?,
+            release: $row.$get(5)?,
+            arch: $row.$get(6)?,
+            source_name: $row.$get(7)?,
+            source_form: $row.$get(8)?,
+            folder: $row.$get(9)?,
+            file: $row.$get(10)?,
+            kind: $row.$get(11)?,
+            format: $row.$get(12)?,
+            other: $row.$get(13)?,
+            size_bytes: $row.$get(14)?,
+            sha256: $row.$get(15)?,
+            exact_depends: $row.$get(16)?,
+            complete: $row.$get(17)?,
+            local_sha256: $row.$get(19)?,
+            local_bytes: $row.$get(20)?,
+            local_signature: $row.$get(21)?,
+        }
+    };
+}
+
+impl PackageRow {
+    pub(crate) fn of_sqlite(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(columns!(row, get))
+    }
+
+    fn of_any(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(columns!(row, try_get))
+    }
+
+    pub(crate) fn into_package(self) -> Result<IndexedPackage, StoreError> {
+        let epoch = |epoch| u32::try_from(epoch).map_err(|_| StoreError::invalid("epoch", epoch));
+        let id = PackageId {
+            epoch: self.epoch.map(epoch).transpose()?,
+            name: self.name,
+            version: self.version,
+            release: self.release,
+            arch: self.arch,
+        };
+        let (kind, format) = read_kind(self.kind, self.format, self.other.as_deref())?;
+        let file = self.file.or_else(|| usual_file(&id, &format)).unwrap_or_default();
+        let depends = |text: String| rows::from_json("dependencies", &text);
+        let local = match (self.local_sha256, self.local_bytes, self.local_signature) {
+            (Some(sha256), Some(size_bytes), Some(signature)) => Some(LocalCopy {
+                sha256: rows::digest(&sha256)?,
+                size_bytes: rows::size_from_row(size_bytes)?,
+                signature: rows::from_json("signature", &signature)?,
+            }),
+            _ => None,
+        };
+        Ok(IndexedPackage {
+            key: PackageKey(self.id),
+            repository: RepositoryKey(self.repository_id),
+            location: self.folder + &file,
+            size_bytes: self.size_bytes.map(rows::size_from_row).transpose()?,
+            sha256: self.sha256.as_deref().map(rows::digest).transpose()?,
+            source: read_source(self.source_form, self.source_name, &id)?,
+            exact_depends: self.exact_depends.map_or_else(|| Ok(Vec::new()), depends)?,
+            complete: self.complete != 0,
+            local,
+            id,
+            kind,
+            format,
+        })
+    }
+}
+
+pub(crate) fn read_package(row: &AnyRow) -> Result<IndexedPackage, StoreError> {
+    PackageRow::of_any(row).map_err(StoreError::database("read a package"))?.into_package()
 }
 
 #[cfg(test)]

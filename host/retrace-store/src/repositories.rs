@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use retrace_types::{Architecture, ReleaseId, RepositorySpec};
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use crate::{Store, StoreError, rows};
 
@@ -47,7 +47,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn register_repository(&self, new: &NewRepository) -> Result<RepositoryKey, StoreError> {
         let row = sqlx::query(
-            "INSERT INTO repositories (release, architecture, name, spec, keys) VALUES (?, ?, ?, ?, ?)
+            "INSERT INTO repositories (release, architecture, name, spec, keys) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (release, architecture, name) DO UPDATE SET spec = excluded.spec, keys = excluded.keys
              RETURNING id",
         )
@@ -56,7 +56,7 @@ impl Store {
         .bind(&new.spec.id)
         .bind(rows::to_json(&new.spec))
         .bind(&new.keys_armored)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.database.pool)
         .await
         .map_err(StoreError::database("register a repository"))?;
         Ok(RepositoryKey(row.get(0)))
@@ -67,9 +67,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], also if there is none; [`StoreError::InvalidRow`].
     pub async fn repository(&self, key: RepositoryKey) -> Result<Repository, StoreError> {
-        let row = sqlx::query("SELECT * FROM repositories WHERE id = ?")
+        let row = sqlx::query("SELECT * FROM repositories WHERE id = $1")
             .bind(key.0)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database.pool)
             .await
             .map_err(StoreError::database("read a repository"))?;
         read_repository(&row)
@@ -85,12 +85,12 @@ impl Store {
         architecture: Option<Architecture>,
     ) -> Result<Vec<Repository>, StoreError> {
         let rows = sqlx::query(
-            "SELECT * FROM repositories WHERE (?1 IS NULL OR release = ?1) AND (?2 IS NULL OR architecture = ?2)
+            "SELECT * FROM repositories WHERE ($1 IS NULL OR release = $1) AND ($2 IS NULL OR architecture = $2)
              ORDER BY release, architecture, id",
         )
         .bind(release.map(ToString::to_string))
         .bind(architecture.map(Architecture::as_str))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(StoreError::database("list the repositories"))?;
         rows.iter().map(read_repository).collect()
@@ -101,10 +101,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn mark_unchanged(&self, key: RepositoryKey) -> Result<(), StoreError> {
-        sqlx::query("UPDATE repositories SET synced_at = ? WHERE id = ?")
+        sqlx::query("UPDATE repositories SET synced_at = $1 WHERE id = $2")
             .bind(rows::now_ms())
             .bind(key.0)
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(StoreError::database("note a sync"))?;
         Ok(())
@@ -119,7 +119,7 @@ impl Store {
             "SELECT DISTINCT release, architecture FROM repositories WHERE revision IS NOT NULL
              ORDER BY release, architecture",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(StoreError::database("list the releases"))?;
         rows.iter().map(|row| Ok((read_release(row.get(0))?, read_architecture(row.get(1))?))).collect()
@@ -134,7 +134,7 @@ pub(crate) fn read_architecture(text: &str) -> Result<Architecture, StoreError> 
     text.parse().map_err(|_| StoreError::invalid("architecture", text))
 }
 
-fn read_repository(row: &SqliteRow) -> Result<Repository, StoreError> {
+fn read_repository(row: &AnyRow) -> Result<Repository, StoreError> {
     let synced_at: Option<i64> = row.get("synced_at");
     Ok(Repository {
         key: RepositoryKey(row.get("id")),

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::StoreError;
 
-/// Most parameters in one statement; SQLite allows 32,766.
+/// Most parameters in one statement; SQLite allows 32,766, PostgreSQL 65,535.
 pub(crate) const MAX_PARAMETERS: usize = 30_000;
 
 pub(crate) fn now_ms() -> i64 {

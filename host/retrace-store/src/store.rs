@@ -4,38 +4,22 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use object_store::local::LocalFileSystem;
 use retrace_types::TaskId;
-use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
 
-use crate::{StoreError, index};
-
-/// Longest wait for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Readers at once; SQLite has one writer.
-const MAX_CONNECTIONS: u32 = 8;
-
-/// Memory that a connection may use for pages, in KiB, negative as SQLite wants it.
-const CACHE_SIZE: &str = "-16384";
+use crate::{StoreError, database::Database};
 
 /// Names in the store's folder.
 const DATABASE: &str = "retrace.db";
 pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const TASKS: &str = "tasks";
 
-pub(crate) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
-
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(crate) pool: SqlitePool,
+    pub(crate) database: Database,
     pub(crate) artifacts: Arc<LocalFileSystem>,
     /// Held by who fills the index: the next waits here, however long that takes, and not for the database's patience.
     pub(crate) filling: Arc<tokio::sync::Mutex<()>>,
@@ -43,8 +27,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in a folder and brings the database up to date; makes both where they are missing. What it makes is
-    /// for the owner alone: cores hold secrets.
+    /// Opens the store in a folder, with a SQLite database in it, and brings the database up to date; makes both where they
+    /// are missing. What it makes is for the owner alone: cores hold secrets.
     ///
     /// Several processes may have one store open. Everything committed survives a crash of the machine.
     ///
@@ -52,34 +36,30 @@ impl Store {
     /// [`StoreError::Folder`] if the folder cannot be used, [`StoreError::NewerDatabase`], [`StoreError::Migration`],
     /// [`StoreError::Damaged`] if the database cannot.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, None).await
+    }
+
+    /// As [`open`](Self::open), with the database in PostgreSQL, version 12 or newer, if a URL is given:
+    /// `postgres://user:password@host:port/database?sslmode=verify-full`. The database must be there; tables are made.
+    /// Artifacts and uploads stay in the folder.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`StoreError::InvalidUrl`], [`StoreError::Unreachable`].
+    pub async fn open_with(dir: &Path, postgres_url: Option<&str>) -> Result<Self, StoreError> {
         let folder = |source| StoreError::Folder { path: dir.to_owned(), source };
         let dir = std::path::absolute(dir).map_err(folder)?;
-        let opening = dir.clone();
+        let (opening, with_database) = (dir.clone(), postgres_url.is_none());
         // Held until the schema is there: of two processes that start together, one makes it.
-        let lock = tokio::task::spawn_blocking(move || make_folder(&opening)).await;
+        let lock = tokio::task::spawn_blocking(move || make_folder(&opening, with_database)).await;
         let _lock = lock.map_err(io::Error::other).flatten().map_err(folder)?;
         let artifacts = LocalFileSystem::new_with_prefix(dir.join(ARTIFACTS))
             .map_err(|source| StoreError::Artifact { action: "open the folder of", name: String::new(), source })?
             .with_fsync(true);
-
-        let path = dir.join(DATABASE);
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("cache_size", CACHE_SIZE);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            // A file needs no test whether it is still there, and the test costs as much as a look-up.
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(StoreError::database("open the database"))?;
-        MIGRATIONS.run(&pool).await.map_err(|source| StoreError::migration(&path, source))?;
-        index::convert_old(&pool).await?;
-        Ok(Self { pool, artifacts: Arc::new(artifacts), filling: Arc::default(), dir: dir.into() })
+        let database = match postgres_url {
+            Some(url) => Database::postgres(url).await?,
+            None => Database::sqlite(&dir.join(DATABASE)).await?,
+        };
+        Ok(Self { database, artifacts: Arc::new(artifacts), filling: Arc::default(), dir: dir.into() })
     }
 
     /// Folder of the store.
@@ -96,12 +76,15 @@ impl Store {
 
     /// Waits until the database's files are closed.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if let Some(reader) = &self.database.reader {
+            reader.close();
+        }
+        self.database.pool.close().await;
     }
 }
 
 /// Makes what is missing of the folder, and waits for the lock that opening takes.
-fn make_folder(dir: &Path) -> io::Result<File> {
+fn make_folder(dir: &Path, with_database: bool) -> io::Result<File> {
     fs::create_dir_all(dir)?;
     let private = |name: &str| match DirBuilder::new().mode(0o700).create(dir.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -111,7 +94,9 @@ fn make_folder(dir: &Path) -> io::Result<File> {
     private(TASKS)?;
     // Not truncated: it may be there.
     let private = |name: &str| File::options().create(true).append(true).mode(0o600).open(dir.join(name));
-    private(DATABASE)?;
+    if with_database {
+        private(DATABASE)?;
+    }
     let lock = private("open.lock")?;
     lock.lock()?;
     Ok(lock)

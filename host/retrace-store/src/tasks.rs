@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use retrace_types::{Sha256, TaskId, TaskKind, TaskState, TaskStatus};
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{
+    AssertSqlSafe, Row as _,
+    any::{AnyArguments, AnyRow},
+};
 
 use crate::{Store, StoreError, rows};
 
@@ -74,9 +77,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
     pub async fn task(&self, task: TaskId) -> Result<Option<Task>, StoreError> {
-        let row = sqlx::query("SELECT * FROM tasks WHERE id = ?")
+        let row = sqlx::query("SELECT * FROM tasks WHERE id = $1")
             .bind(id_to_row(task))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(StoreError::database("read a task"))?;
         row.as_ref().map(read_task).transpose()
@@ -88,10 +91,10 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn active_tasks(&self) -> Result<u64, StoreError> {
         let query = "SELECT count(*) FROM tasks
-                     WHERE finished_at IS NULL AND (submitted_at IS NOT NULL OR lease_expires_at > ?)";
+                     WHERE finished_at IS NULL AND (submitted_at IS NOT NULL OR lease_expires_at > $1)";
         let count = sqlx::query_scalar(query)
             .bind(rows::now_ms())
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database.pool)
             .await
             .map_err(StoreError::database("count the tasks"))?;
         rows::size_from_row(count)
@@ -109,31 +112,33 @@ impl Store {
             return Ok(None);
         }
         sqlx::query(
-            "UPDATE tasks SET status = ?1, finished_at = ?2, lease_owner = NULL, message = ?3
-             WHERE finished_at IS NULL AND submitted_at IS NOT NULL AND lease_expires_at <= ?2 AND attempts >= ?4",
+            "UPDATE tasks SET status = $1, finished_at = $2, lease_owner = NULL, message = $3
+             WHERE finished_at IS NULL AND submitted_at IS NOT NULL AND lease_expires_at <= $2 AND attempts >= $4",
         )
         .bind(i64::from(TaskStatus::Fail.number()))
         .bind(now)
         .bind(format!("gave up after {MAX_ATTEMPTS} tries: each time the worker ended without a result"))
         .bind(i64::from(MAX_ATTEMPTS))
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await
         .map_err(StoreError::database("give up a task"))?;
         // One statement: two workers cannot take the same row.
-        let row = sqlx::query(
-            "UPDATE tasks SET lease_owner = ?1, lease_expires_at = ?2, attempts = attempts + 1,
-                 started_at = coalesce(started_at, ?3)
+        let statement = format!(
+            "UPDATE tasks SET lease_owner = $1, lease_expires_at = $2, attempts = attempts + 1,
+                 started_at = coalesce(started_at, $3)
              WHERE id = (SELECT id FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
-                         AND (lease_expires_at IS NULL OR lease_expires_at <= ?3)
-                         ORDER BY submitted_at, id LIMIT 1)
+                         AND (lease_expires_at IS NULL OR lease_expires_at <= $3)
+                         ORDER BY submitted_at, id LIMIT 1 {})
              RETURNING id, attempts",
-        )
-        .bind(owner)
-        .bind(expiry(now, duration))
-        .bind(now)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(StoreError::database("lease a task"))?;
+            self.database.dialect.skip_locked()
+        );
+        let row = sqlx::query(AssertSqlSafe(statement))
+            .bind(owner)
+            .bind(expiry(now, duration))
+            .bind(now)
+            .fetch_optional(&self.database.pool)
+            .await
+            .map_err(StoreError::database("lease a task"))?;
         row.map(|row| {
             Ok(Lease { task: read_id(row.get(0))?, owner: owner.to_owned(), attempt: read_attempts(row.get(1))? })
         })
@@ -141,14 +146,14 @@ impl Store {
     }
 
     async fn has_waiting_task(&self, now: i64) -> Result<bool, StoreError> {
-        sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
-                            AND (lease_expires_at IS NULL OR lease_expires_at <= ?))",
+        let found: Result<Option<i64>, _> = sqlx::query_scalar(
+            "SELECT id FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
+                AND (lease_expires_at IS NULL OR lease_expires_at <= $1) LIMIT 1",
         )
         .bind(now)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(StoreError::database("look for a waiting task"))
+        .fetch_optional(&self.database.pool)
+        .await;
+        Ok(found.map_err(StoreError::database("look for a waiting task"))?.is_some())
     }
 
     /// Keeps a lease for `duration` from now.
@@ -157,8 +162,8 @@ impl Store {
     /// [`StoreError::LeaseLost`], [`StoreError::Database`].
     pub async fn heartbeat(&self, lease: &Lease, duration: Duration) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE tasks SET lease_expires_at = ?
-             WHERE id = ? AND lease_owner = ? AND attempts = ? AND finished_at IS NULL",
+            "UPDATE tasks SET lease_expires_at = $1
+             WHERE id = $2 AND lease_owner = $3 AND attempts = $4 AND finished_at IS NULL",
         );
         self.with_lease(query.bind(expiry(rows::now_ms(), duration)), lease, "renew a lease").await
     }
@@ -173,7 +178,7 @@ impl Store {
             return Err(StoreError::FinalStatus(lease.task));
         }
         let query = sqlx::query(
-            "UPDATE tasks SET status = ? WHERE id = ? AND lease_owner = ? AND attempts = ? AND finished_at IS NULL",
+            "UPDATE tasks SET status = $1 WHERE id = $2 AND lease_owner = $3 AND attempts = $4 AND finished_at IS NULL",
         );
         self.with_lease(query.bind(i64::from(status.number())), lease, "set a task's status").await
     }
@@ -188,8 +193,8 @@ impl Store {
             Outcome::Failure { message } => (TaskStatus::Fail, Some(message)),
         };
         let query = sqlx::query(
-            "UPDATE tasks SET status = ?, message = ?, finished_at = ?, lease_expires_at = NULL
-             WHERE id = ? AND lease_owner = ? AND attempts = ? AND finished_at IS NULL",
+            "UPDATE tasks SET status = $1, message = $2, finished_at = $3, lease_expires_at = NULL
+             WHERE id = $4 AND lease_owner = $5 AND attempts = $6 AND finished_at IS NULL",
         );
         let query = query.bind(i64::from(status.number())).bind(message).bind(rows::now_ms());
         self.with_lease(query, lease, "finish a task").await
@@ -198,7 +203,7 @@ impl Store {
     /// Runs an update that ends in the condition `id, lease_owner, attempts`.
     async fn with_lease<'q>(
         &self,
-        query: sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+        query: sqlx::query::Query<'q, sqlx::Any, AnyArguments>,
         lease: &'q Lease,
         action: &'static str,
     ) -> Result<(), StoreError> {
@@ -206,7 +211,7 @@ impl Store {
             .bind(id_to_row(lease.task))
             .bind(&lease.owner)
             .bind(i64::from(lease.attempt))
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(StoreError::database(action))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.task)) }
@@ -229,7 +234,7 @@ pub(crate) fn expiry(now: i64, duration: Duration) -> i64 {
     now.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn read_task(row: &SqliteRow) -> Result<Task, StoreError> {
+fn read_task(row: &AnyRow) -> Result<Task, StoreError> {
     let number = |column: &'static str| {
         let value: i64 = row.get(column);
         u8::try_from(value).map_err(|_| StoreError::invalid(column, value))

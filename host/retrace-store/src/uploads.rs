@@ -34,7 +34,7 @@ impl Store {
             let (id, now) = (random_task_id()?, rows::now_ms());
             let done = sqlx::query(
                 "INSERT INTO tasks (id, kind, status, password_sha256, created_at, attempts, lease_expires_at)
-                 VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
+                 VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING",
             )
             .bind(id_to_row(id))
             .bind(i64::from(new.kind.number()))
@@ -42,7 +42,7 @@ impl Store {
             .bind(new.password_sha256.as_bytes().as_slice())
             .bind(now)
             .bind(expiry(now, UPLOAD_LEASE))
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(StoreError::database("create a task"))?;
             if done.rows_affected() == 1 {
@@ -57,10 +57,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchTask`] if it is not there or no upload any more, [`StoreError::Database`].
     pub async fn keep_upload(&self, task: TaskId) -> Result<(), StoreError> {
-        let done = sqlx::query("UPDATE tasks SET lease_expires_at = ? WHERE id = ? AND submitted_at IS NULL")
+        let done = sqlx::query("UPDATE tasks SET lease_expires_at = $1 WHERE id = $2 AND submitted_at IS NULL")
             .bind(expiry(rows::now_ms(), UPLOAD_LEASE))
             .bind(id_to_row(task))
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(StoreError::database("keep an upload"))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NoSuchTask(task)) }
@@ -72,13 +72,13 @@ impl Store {
     /// [`StoreError::NoSuchTask`], [`StoreError::Database`].
     pub async fn submit_task(&self, task: TaskId) -> Result<(), StoreError> {
         let done = sqlx::query(
-            "UPDATE tasks SET submitted_at = coalesce(submitted_at, ?),
+            "UPDATE tasks SET submitted_at = coalesce(submitted_at, $1),
                  lease_expires_at = CASE WHEN submitted_at IS NULL THEN NULL ELSE lease_expires_at END
-             WHERE id = ?",
+             WHERE id = $2",
         )
         .bind(rows::now_ms())
         .bind(id_to_row(task))
-        .execute(&self.pool)
+        .execute(&self.database.pool)
         .await
         .map_err(StoreError::database("submit a task"))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NoSuchTask(task)) }
@@ -91,9 +91,9 @@ impl Store {
     /// [`StoreError::Database`]; [`StoreError::File`], [`StoreError::Artifact`] if files stay, which
     /// [`remove_abandoned`](Self::remove_abandoned) removes later.
     pub async fn delete_task(&self, task: TaskId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM tasks WHERE id = ?")
+        sqlx::query("DELETE FROM tasks WHERE id = $1")
             .bind(id_to_row(task))
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(StoreError::database("delete a task"))?;
         self.remove_task_files(task).await
@@ -106,15 +106,15 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::File`], [`StoreError::Artifact`].
     pub async fn remove_abandoned(&self) -> Result<usize, StoreError> {
         const ACTION: &str = "forget abandoned uploads";
-        sqlx::query("DELETE FROM tasks WHERE submitted_at IS NULL AND coalesce(lease_expires_at, 0) <= ?")
+        sqlx::query("DELETE FROM tasks WHERE submitted_at IS NULL AND coalesce(lease_expires_at, 0) <= $1")
             .bind(rows::now_ms())
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(StoreError::database(ACTION))?;
         // First the folders, then the rows: a task made in between has its row before its folder.
         let mut with_files = task_folders(&self.dir().join(TASKS)).await?;
         with_files.extend(task_folders(&self.dir().join(ARTIFACTS).join(TASKS)).await?);
-        let ids = sqlx::query_scalar("SELECT id FROM tasks").fetch_all(&self.pool).await;
+        let ids = sqlx::query_scalar("SELECT id FROM tasks").fetch_all(&self.database.pool).await;
         let ids = ids.map_err(StoreError::database(ACTION))?;
         let known = ids.into_iter().map(read_id).collect::<Result<HashSet<_>, _>>()?;
         let mut removed = 0;
@@ -168,69 +168,4 @@ fn random_task_id() -> Result<TaskId, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use retrace_types::{Sha256, TaskKind};
-
-    use super::*;
-
-    async fn store_with_upload() -> (tempfile::TempDir, Store, TaskId) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).await.unwrap();
-        let new = NewTask { kind: TaskKind::Coredump, password_sha256: Sha256::from_bytes([1; 32]) };
-        let id = store.create_task(&new).await.unwrap();
-        std::fs::create_dir(store.task_dir(id)).unwrap();
-        (dir, store, id)
-    }
-
-    async fn expire(store: &Store) {
-        sqlx::query("UPDATE tasks SET lease_expires_at = 0").execute(&store.pool).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_upload_lives_as_long_as_it_is_kept_alive() {
-        let (_dir, store, id) = store_with_upload().await;
-        assert_eq!((store.remove_abandoned().await.unwrap(), store.active_tasks().await.unwrap()), (0, 1));
-        expire(&store).await;
-        assert_eq!(store.active_tasks().await.unwrap(), 0, "a dead upload takes no place");
-        store.keep_upload(id).await.unwrap();
-        assert_eq!((store.remove_abandoned().await.unwrap(), store.active_tasks().await.unwrap()), (0, 1));
-        expire(&store).await;
-        assert_eq!(store.remove_abandoned().await.unwrap(), 1);
-        assert!(!store.task_dir(id).exists());
-        for gone in [store.keep_upload(id).await, store.submit_task(id).await] {
-            assert!(matches!(gone, Err(StoreError::NoSuchTask(task)) if task == id));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_submitted_task_is_never_abandoned_and_submitting_again_takes_no_lease_away() {
-        let (_dir, store, id) = store_with_upload().await;
-        store.submit_task(id).await.unwrap();
-        assert!(store.keep_upload(id).await.is_err());
-        assert_eq!(store.remove_abandoned().await.unwrap(), 0);
-        let long = Duration::from_secs(60);
-        let lease = store.lease_next("a", long).await.unwrap().unwrap();
-        store.submit_task(id).await.unwrap();
-        assert_eq!(store.lease_next("b", long).await.unwrap(), None);
-        store.heartbeat(&lease, long).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_task_is_deleted_with_its_files_and_leftovers_are_found() {
-        let (dir, store, id) = store_with_upload().await;
-        store.put_task_result(id, "log", b"story").await.unwrap();
-        store.delete_task(id).await.unwrap();
-        assert_eq!(store.task(id).await.unwrap(), None);
-        assert!(store.task_result(id, "log").await.unwrap().is_none());
-        assert!(!store.task_dir(id).exists());
-        store.delete_task(id).await.unwrap();
-
-        // Killed between row and files.
-        store.put_task_result(id, "log", b"story").await.unwrap();
-        std::fs::create_dir_all(store.task_dir(id).join("crash")).unwrap();
-        std::fs::write(dir.path().join("tasks/notes"), b"of somebody else").unwrap();
-        assert_eq!(store.remove_abandoned().await.unwrap(), 1);
-        assert!(!store.task_dir(id).exists() && !dir.path().join("artifacts/tasks").join(id.to_string()).exists());
-        assert!(dir.path().join("tasks/notes").exists());
-    }
-}
+mod tests;

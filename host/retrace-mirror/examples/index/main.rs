@@ -1,7 +1,7 @@
 //! The index of a whole distribution release: how long it takes to fill, how large it is, how fast it answers.
 //!
-//! `index generate DIR COUNT` writes made-up rpm-md metadata that names COUNT build-ids; `index load DIR STATE` syncs it
-//! into an empty store and prints the figures of `make bench NAME=mirror`.
+//! `index generate DIR COUNT` writes made-up rpm-md metadata that names COUNT build-ids; `index load DIR STATE [URL]` syncs
+//! it into an empty store, with its database in PostgreSQL if there is a URL, and prints figures of `make bench NAME=mirror`.
 
 mod generate;
 
@@ -25,7 +25,8 @@ async fn main() -> Result<()> {
             Ok(generate::generate(&Path::new(dir).join("2"), count, 2)?)
         }
         ["load", dir, state] => load(Path::new(dir), Path::new(state)).await,
-        _ => Err("usage: index generate DIR COUNT | index load DIR EMPTY_DIR".into()),
+        ["load", dir, state, url] => load_postgres(Path::new(dir), Path::new(state), url).await,
+        _ => Err("usage: index generate DIR COUNT | index load DIR EMPTY_DIR [POSTGRES_URL]".into()),
     }
 }
 
@@ -57,13 +58,29 @@ async fn load(dir: &Path, state: &Path) -> Result<()> {
     let bytes = fs::metadata(state.join("store/retrace.db"))?.len();
     #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52")]
     figure("mirror-index-bytes-per-build-id", bytes as f64 / build_ids as f64, "bytes", 80.0);
-    look_up(&store).await?;
+    let (one, core) = look_up(&store).await?;
+    figure("mirror-lookup-one", one, "us", 50.0);
+    figure("mirror-lookup-core", core, "ms", 2.0);
 
     let mirror =
         Mirror::new(store, MirrorOptions { download_dir: state.join("downloads"), ..MirrorOptions::default() })?;
     let (_, _, seconds) = sync(&mirror, &dir.join("2")).await?;
     let log = fs::metadata(state.join("store/retrace.db-wal")).map_or(0, |file| file.len());
     println!("the next revision, every hundredth source package newer: {seconds:.2} s, log of {} KiB", log / 1024);
+    Ok(())
+}
+
+async fn load_postgres(dir: &Path, state: &Path, url: &str) -> Result<()> {
+    let store = Store::open_with(&state.join("store"), Some(url)).await?;
+    let options = MirrorOptions { download_dir: state.join("downloads"), ..MirrorOptions::default() };
+    let mirror = Mirror::new(store.clone(), options)?;
+    let (packages, build_ids, seconds) = sync(&mirror, &dir.join("1")).await?;
+    println!("{packages} packages, {build_ids} build-ids into PostgreSQL");
+    figure("mirror-index-postgres", seconds, "s", 20.0);
+    let (one, core) = look_up(&store).await?;
+    println!("PostgreSQL by TCP: one build-id in {one:.0} us, 100 in {core:.2} ms");
+    let (_, _, seconds) = sync(&mirror, &dir.join("2")).await?;
+    println!("the next revision, every hundredth source package newer: {seconds:.2} s");
     Ok(())
 }
 
@@ -83,7 +100,8 @@ async fn sync(mirror: &Mirror, dir: &Path) -> Result<(u64, u64, f64)> {
     Ok((sum.0, sum.1, seconds))
 }
 
-async fn look_up(store: &Store) -> Result<()> {
+/// Medians: microseconds for one build-id, milliseconds for the hundred modules of a core.
+async fn look_up(store: &Store) -> Result<(f64, f64)> {
     const CORES: u64 = 200;
     let scope = Scope { release: "bench-1".parse()?, architecture: "x86_64".parse()? };
     // Of the first file of the first package of many sources.
@@ -109,9 +127,7 @@ async fn look_up(store: &Store) -> Result<()> {
             }
         }
     }
-    figure("mirror-lookup-one", median(one), "us", 50.0);
-    figure("mirror-lookup-core", median(core), "ms", 2.0);
-    Ok(())
+    Ok((median(one), median(core)))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

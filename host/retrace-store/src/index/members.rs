@@ -1,9 +1,9 @@
 //! Build-ids of packages: packed while they are collected, written in the order of their table.
 
 use retrace_types::{BuildId, MemberBuildId, Role};
-use sqlx::{QueryBuilder, Sqlite, Transaction};
+use sqlx::{Any, AssertSqlSafe, Transaction};
 
-use crate::{StoreError, rows};
+use crate::{StoreError, database::Dialect, rows};
 
 /// The files with build-ids of one package, in few bytes: a distribution has a million of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,20 +156,35 @@ fn is_derived(path: &str, build_id: &BuildId, role: Role) -> bool {
     rest.and_then(|rest| rest.split_once('/')) == Some(build_id.split())
 }
 
+/// Digits of `owner` in a record: enough for every 64-bit number.
+const OWNER_DIGITS: usize = 19;
+
+/// Inserts from one parameter with many records of one length, `$2` and [`OWNER_DIGITS`] bytes: to bind each value costs more
+/// than the database needs to write it.
+fn insert_records(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => {
+            "INSERT INTO build_ids (build_id, owner, path)
+             WITH RECURSIVE record(at) AS
+                 (SELECT 1 UNION ALL SELECT at + $2 + 19 FROM record WHERE at + $2 + 19 <= length($1))
+             SELECT substr($1, at, $2), CAST(CAST(substr($1, at + $2, 19) AS TEXT) AS INTEGER), '' FROM record
+             WHERE true ON CONFLICT DO NOTHING"
+        }
+        Dialect::Postgres => {
+            "INSERT INTO build_ids (build_id, owner, path)
+             SELECT substr($1, at, $2::int), convert_from(substr($1, at + $2::int, 19), 'UTF8')::bigint, ''
+             FROM generate_series(1, length($1), $2::int + 19) at ON CONFLICT DO NOTHING"
+        }
+    }
+}
+
 /// Writes rows, sorted: each page of the table is then written once, however large it is. What is there stays.
 pub(super) async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     mut members: Vec<MemberRow<'_>>,
 ) -> Result<(), StoreError> {
-    /// Digits of `owner`: enough for every 64-bit number.
-    const OWNER_DIGITS: usize = 19;
     const CHUNK_BYTES: usize = 1 << 20;
-    // One parameter with many records of one length: binding each value costs more than SQLite needs to write it.
-    const SQL: &str = "INSERT INTO build_ids (build_id, owner, path)
-        WITH RECURSIVE record(at) AS
-            (SELECT 1 UNION ALL SELECT at + ?2 + 19 FROM record WHERE at + ?2 + 19 <= length(?1))
-        SELECT substr(?1, at, ?2), CAST(CAST(substr(?1, at + ?2, 19) AS TEXT) AS INTEGER), '' FROM record
-        WHERE true ON CONFLICT DO NOTHING";
     // By length first: each chunk has records of one length.
     members.sort_unstable_by_key(|member| (!member.path.is_empty(), member.build_id.len(), *member));
     let with_path = members.partition_point(|member| member.path.is_empty());
@@ -182,26 +197,27 @@ pub(super) async fn insert(
                 records.extend_from_slice(member.build_id);
                 rows::push_decimal(&mut records, member.owner, OWNER_DIGITS);
             }
-            let query = sqlx::query(SQL).bind(records).bind(rows::size_to_row(length as u64));
+            let query = sqlx::query(insert_records(dialect)).bind(records).bind(rows::size_to_row(length as u64));
             query.execute(&mut **transaction).await.map_err(StoreError::database("insert build-ids"))?;
         }
     }
-    insert_with_path(transaction, with_path).await
+    insert_with_path(transaction, dialect, with_path).await
 }
 
 async fn insert_with_path(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     members: &[MemberRow<'_>],
 ) -> Result<(), StoreError> {
     const COLUMNS: usize = 3;
     for chunk in members.chunks(rows::MAX_PARAMETERS / COLUMNS) {
-        let mut query = QueryBuilder::new("INSERT INTO build_ids (build_id, owner, path) ");
-        query.push_values(chunk, |mut row, member| {
-            row.push_bind(member.build_id).push_bind(member.owner).push_bind(member.path);
-        });
-        query.push(" ON CONFLICT DO NOTHING");
-        let done = query.build().execute(&mut **transaction).await;
-        done.map_err(StoreError::database("insert build-ids"))?;
+        let values = dialect.values(chunk.len(), COLUMNS);
+        let statement = format!("INSERT INTO build_ids (build_id, owner, path) VALUES {values} ON CONFLICT DO NOTHING");
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for member in chunk {
+            query = query.bind(member.build_id).bind(member.owner).bind(member.path);
+        }
+        query.execute(&mut **transaction).await.map_err(StoreError::database("insert build-ids"))?;
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use retrace_types::PackageId;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
-use crate::{StoreError, rows};
+use crate::{StoreError, database::Dialect, rows};
 
 /// Names in one statement.
 const CHUNK: usize = 20_000;
@@ -17,20 +17,24 @@ pub(super) struct Names(HashMap<String, i64>);
 impl Names {
     /// Adds the names that are new, in their order, and reads the numbers of all.
     pub(super) async fn intern(
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction<'_, Any>,
+        dialect: Dialect,
         wanted: &BTreeSet<&str>,
     ) -> Result<Self, StoreError> {
         let failed = StoreError::database;
+        let texts = dialect.texts("$1");
+        let add = format!("INSERT INTO names (name) SELECT value FROM {texts} t WHERE true ON CONFLICT DO NOTHING");
+        let read = format!("SELECT name, id FROM names WHERE name IN {texts}");
         let wanted: Vec<_> = wanted.iter().collect();
         let mut numbers = HashMap::with_capacity(wanted.len());
         for chunk in wanted.chunks(CHUNK) {
             let list = rows::to_json(&chunk);
-            sqlx::query("INSERT INTO names (name) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING")
+            sqlx::query(AssertSqlSafe(add.clone()))
                 .bind(&list)
                 .execute(&mut **transaction)
                 .await
                 .map_err(failed("add names"))?;
-            let found = sqlx::query("SELECT name, id FROM names WHERE name IN (SELECT value FROM json_each(?))")
+            let found = sqlx::query(AssertSqlSafe(read.clone()))
                 .bind(&list)
                 .fetch_all(&mut **transaction)
                 .await
@@ -122,7 +126,8 @@ pub(super) struct Builds {
 impl Builds {
     /// Reads the builds of sources.
     pub(super) async fn read(
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction<'_, Any>,
+        dialect: Dialect,
         sources: &BTreeSet<i64>,
     ) -> Result<Self, StoreError> {
         const ACTION: &str = "read builds";
@@ -131,14 +136,15 @@ impl Builds {
             .fetch_one(&mut **transaction)
             .await
             .map_err(failed(ACTION))?;
-        let found = sqlx::query(
-            "SELECT id, source_id, source_form, epoch, version, release FROM builds
-             WHERE source_id IN (SELECT value FROM json_each(?))",
-        )
-        .bind(rows::to_json(sources))
-        .fetch_all(&mut **transaction)
-        .await
-        .map_err(failed(ACTION))?;
+        let statement = format!(
+            "SELECT id, source_id, source_form, epoch, version, release FROM builds WHERE source_id IN {}",
+            dialect.numbers("$1")
+        );
+        let found = sqlx::query(AssertSqlSafe(statement))
+            .bind(rows::to_json(sources))
+            .fetch_all(&mut **transaction)
+            .await
+            .map_err(failed(ACTION))?;
         let known = found.iter().map(|row| {
             let build = Build {
                 source: row.get(1),
@@ -165,21 +171,22 @@ impl Builds {
         number
     }
 
-    pub(super) async fn write(self, transaction: &mut Transaction<'_, Sqlite>) -> Result<(), StoreError> {
+    pub(super) async fn write(
+        self,
+        transaction: &mut Transaction<'_, Any>,
+        dialect: Dialect,
+    ) -> Result<(), StoreError> {
         const COLUMNS: usize = 6;
         for chunk in self.new.chunks(rows::MAX_PARAMETERS / COLUMNS) {
-            let mut query =
-                sqlx::QueryBuilder::new("INSERT INTO builds (id, source_id, source_form, epoch, version, release) ");
-            query.push_values(chunk, |mut row, (id, build)| {
-                row.push_bind(*id)
-                    .push_bind(build.source)
-                    .push_bind(build.form)
-                    .push_bind(build.epoch)
-                    .push_bind(&build.version)
-                    .push_bind(build.release.as_deref());
-            });
-            let done = query.build().execute(&mut **transaction).await;
-            done.map_err(StoreError::database("add builds"))?;
+            let values = dialect.values(chunk.len(), COLUMNS);
+            let statement =
+                format!("INSERT INTO builds (id, source_id, source_form, epoch, version, release) VALUES {values}");
+            let mut query = sqlx::query(AssertSqlSafe(statement));
+            for (id, build) in chunk {
+                query = query.bind(*id).bind(build.source).bind(build.form).bind(build.epoch);
+                query = query.bind(&build.version).bind(build.release.as_deref());
+            }
+            query.execute(&mut **transaction).await.map_err(StoreError::database("add builds"))?;
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use retrace_types::{PackageFormat, PackageId, PackageKind, Sha256};
-use sqlx::{QueryBuilder, Row as _, Sqlite, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use crate::{
     NewPackage, RepositoryKey, StoreError,
+    database::Dialect,
     index::names::{Builds, Names, Source},
     lookup::read_package,
     rows,
@@ -49,7 +50,7 @@ impl Known {
 impl<'p> Changes<'p> {
     /// Compares `packages`, of which the later one counts where two have one location.
     pub(super) async fn read(
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction<'_, Any>,
         repository: RepositoryKey,
         packages: &'p [NewPackage],
     ) -> Result<Self, StoreError> {
@@ -88,29 +89,35 @@ impl<'p> Changes<'p> {
     /// Writes what differs.
     pub(super) async fn write(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction<'_, Any>,
+        dialect: Dialect,
         repository: RepositoryKey,
     ) -> Result<(), StoreError> {
-        const DROP: &str = "UPDATE packages SET upstream = 0 WHERE id IN (SELECT value FROM json_each(?))";
-        const FORGET: [&str; 2] = [
-            "DELETE FROM build_ids WHERE owner >> 2 IN (SELECT value FROM json_each(?))",
-            "UPDATE packages SET complete = 0, local_sha256 = NULL, local_bytes = NULL, local_signature = NULL
-             WHERE id IN (SELECT value FROM json_each(?))",
-        ];
-        let dropped = [(DROP, &self.dropped)];
+        let ids = dialect.numbers("$1");
+        let drop = format!("UPDATE packages SET upstream = 0 WHERE id IN {ids}");
         // No index leads from a package to its build-ids: one pass over all of them, for a rare case.
-        for (statement, ids) in dropped.into_iter().chain(FORGET.map(|statement| (statement, &self.replaced))) {
+        let forget = [
+            format!("DELETE FROM build_ids WHERE owner >> 2 IN {ids}"),
+            format!(
+                "UPDATE packages SET complete = 0, local_sha256 = NULL, local_bytes = NULL, local_signature = NULL
+                 WHERE id IN {ids}"
+            ),
+        ];
+        let dropped = [(drop, &self.dropped)];
+        for (statement, ids) in dropped.into_iter().chain(forget.map(|statement| (statement, &self.replaced))) {
             if !ids.is_empty() {
-                let done = sqlx::query(statement).bind(rows::to_json(ids)).execute(&mut **transaction).await;
+                let query = sqlx::query(AssertSqlSafe(statement)).bind(rows::to_json(ids));
+                let done = query.execute(&mut **transaction).await;
                 done.map_err(StoreError::database("mark replaced packages"))?;
             }
         }
-        self.write_rows(transaction, repository).await
+        self.write_rows(transaction, dialect, repository).await
     }
 
     async fn write_rows(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction<'_, Any>,
+        dialect: Dialect,
         repository: RepositoryKey,
     ) -> Result<(), StoreError> {
         let places: Vec<_> = self.written.iter().map(|(_, package, _)| Place::of(package)).collect();
@@ -119,14 +126,14 @@ impl<'p> Changes<'p> {
         // Architectures and folders first: they are many packages' and so get the small numbers.
         let often: BTreeSet<_> =
             packages().map(|p| p.id.arch.as_str()).chain(places.iter().map(|place| place.folder)).collect();
-        let often = Names::intern(transaction, &often).await?;
+        let often = Names::intern(transaction, dialect, &often).await?;
         let names = packages().map(|p| p.id.name.as_str()).chain(sources().map(Source::name)).collect();
-        let names = Names::intern(transaction, &names).await?;
+        let names = Names::intern(transaction, dialect, &names).await?;
         let mut source_ids = BTreeSet::new();
         for source in sources() {
             source_ids.insert(names.get(source.name())?);
         }
-        let mut builds = Builds::read(transaction, &source_ids).await?;
+        let mut builds = Builds::read(transaction, dialect, &source_ids).await?;
         let mut numbered = Vec::with_capacity(self.written.len());
         for ((id, package, is_there), place) in self.written.iter().zip(places) {
             let source = Source::of(&package.id, package.source.as_deref());
@@ -141,8 +148,8 @@ impl<'p> Changes<'p> {
                 is_there: *is_there,
             });
         }
-        builds.write(transaction).await?;
-        write_numbered(transaction, repository, &numbered).await
+        builds.write(transaction, dialect).await?;
+        write_numbered(transaction, dialect, repository, &numbered).await
     }
 }
 
@@ -159,7 +166,8 @@ struct Numbered<'p> {
 }
 
 async fn write_numbered(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     repository: RepositoryKey,
     packages: &[Numbered<'_>],
 ) -> Result<(), StoreError> {
@@ -171,36 +179,36 @@ async fn write_numbered(
     let update = " ON CONFLICT (id) DO UPDATE SET name_id = excluded.name_id, build_id = excluded.build_id,
         arch_id = excluded.arch_id, folder_id = excluded.folder_id, file = excluded.file, kind = excluded.kind,
         format = excluded.format, other = excluded.other, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
-        exact_depends = excluded.exact_depends, complete = max(complete, excluded.complete), upstream = 1";
+        exact_depends = excluded.exact_depends, upstream = 1,
+        complete = CASE WHEN packages.complete = 1 THEN 1 ELSE excluded.complete END";
     for alike in packages.chunk_by(|a, b| a.is_there == b.is_there) {
         for chunk in alike.chunks(rows::MAX_PARAMETERS / COLUMNS) {
-            let mut query = QueryBuilder::new("INSERT INTO packages ");
-            query.push(columns);
-            query.push_values(chunk, |mut row, numbered| {
+            let values = dialect.values(chunk.len(), COLUMNS);
+            let on_conflict = if chunk.iter().any(|numbered| numbered.is_there) { update } else { "" };
+            let mut query =
+                sqlx::query(AssertSqlSafe(format!("INSERT INTO packages {columns} VALUES {values}{on_conflict}")));
+            for numbered in chunk {
                 let package = numbered.package;
                 let (kind, format, other) = kind_to_row(&package.kind, &package.format);
-                row.push_bind(numbered.id)
-                    .push_bind(repository.0)
-                    .push_bind(numbered.name)
-                    .push_bind(numbered.build)
-                    .push_bind(numbered.arch)
-                    .push_bind(numbered.folder)
-                    .push_bind(numbered.file)
-                    .push_bind(kind)
-                    .push_bind(format)
-                    .push_bind(other)
-                    .push_bind(package.size_bytes.map(rows::size_to_row))
-                    .push_bind(package.sha256.map(|sha256| sha256.as_bytes().to_vec()))
-                    .push_bind(
-                        Some(&package.exact_depends).filter(|depends| !depends.is_empty()).map(|d| rows::to_json(&d)),
-                    )
-                    .push_bind(package.complete)
-                    .push_bind(true);
-            });
-            if chunk.iter().any(|numbered| numbered.is_there) {
-                query.push(update);
+                let depends = Some(&package.exact_depends).filter(|depends| !depends.is_empty());
+                query = query
+                    .bind(numbered.id)
+                    .bind(repository.0)
+                    .bind(numbered.name)
+                    .bind(numbered.build)
+                    .bind(numbered.arch)
+                    .bind(numbered.folder)
+                    .bind(numbered.file)
+                    .bind(kind)
+                    .bind(format)
+                    .bind(other)
+                    .bind(package.size_bytes.map(rows::size_to_row))
+                    .bind(package.sha256.map(|sha256| sha256.as_bytes().to_vec()))
+                    .bind(depends.map(rows::to_json))
+                    .bind(i64::from(package.complete))
+                    .bind(1_i64);
             }
-            let done = query.build().execute(&mut **transaction).await;
+            let done = query.execute(&mut **transaction).await;
             done.map_err(StoreError::database("insert packages"))?;
         }
     }
@@ -208,11 +216,11 @@ async fn write_numbered(
 }
 
 async fn known_packages(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
     repository: RepositoryKey,
     hasher: &RandomState,
 ) -> Result<HashMap<String, Known>, StoreError> {
-    let found = sqlx::query("SELECT * FROM indexed_packages WHERE repository_id = ?")
+    let found = sqlx::query("SELECT * FROM indexed_packages WHERE repository_id = $1")
         .bind(repository.0)
         .fetch_all(&mut **transaction)
         .await
@@ -235,7 +243,7 @@ async fn known_packages(
             id: old.key.0,
             size_bytes: new.size_bytes,
             sha256: new.sha256,
-            upstream: row.get("upstream"),
+            upstream: row.get::<i64, _>("upstream") != 0,
             content: content(hasher, &new),
             listed: false,
         };

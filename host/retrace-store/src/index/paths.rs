@@ -3,9 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 
-use crate::{RepositoryKey, StoreError, index::names::Names, rows};
+use crate::{
+    RepositoryKey, StoreError,
+    database::{Database, Dialect},
+    index::names::Names,
+    rows,
+};
 
 /// An absolute path as the index keeps it: the first eight bytes of its SHA-256.
 ///
@@ -35,63 +40,89 @@ impl PathKey {
 
 /// Replaces the paths of a repository; only what differs is written.
 pub(super) async fn replace(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     repository: RepositoryKey,
     paths: &[(PathKey, Arc<str>)],
 ) -> Result<(), StoreError> {
     const ACTION: &str = "replace the paths of a repository";
     let failed = StoreError::database;
-    let names = Names::intern(transaction, &paths.iter().map(|(_, name)| &**name).collect()).await?;
+    let names = Names::intern(transaction, dialect, &paths.iter().map(|(_, name)| &**name).collect()).await?;
     let mut new = Vec::with_capacity(paths.len());
     for (path, name) in paths {
         new.push((path.0, names.get(name)?));
     }
     new.sort_unstable();
     new.dedup();
-    let has_old: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM paths WHERE repository_id = ?)")
+    let statements = Statements::of(dialect);
+    let old: Option<i64> = sqlx::query_scalar("SELECT path FROM paths WHERE repository_id = $1 LIMIT 1")
         .bind(repository.0)
-        .fetch_one(&mut **transaction)
+        .fetch_optional(&mut **transaction)
         .await
         .map_err(failed(ACTION))?;
-    if !has_old {
-        return insert(transaction, INSERT, Some(repository), &new).await;
+    if old.is_none() {
+        return insert(transaction, statements.insert, Some(repository), &new).await;
     }
-    const STATEMENTS: [&str; 3] = [
-        "DELETE FROM paths WHERE repository_id = ?
-         AND NOT EXISTS (SELECT 1 FROM new_paths n WHERE n.path = paths.path AND n.name_id = paths.name_id)",
-        "INSERT INTO paths (repository_id, path, name_id) SELECT ?, path, name_id FROM new_paths
-         WHERE true ON CONFLICT DO NOTHING",
-        "DROP TABLE new_paths",
-    ];
-    sqlx::query(
-        "CREATE TEMPORARY TABLE new_paths (path INTEGER, name_id INTEGER, PRIMARY KEY (path, name_id)) WITHOUT ROWID",
-    )
-    .execute(&mut **transaction)
-    .await
-    .map_err(failed(ACTION))?;
-    insert(transaction, INSERT_NEW, None, &new).await?;
-    for statement in STATEMENTS {
-        let mut query = sqlx::query(statement);
-        if statement.contains('?') {
-            query = query.bind(repository.0);
-        }
-        query.execute(&mut **transaction).await.map_err(failed(ACTION))?;
+    let failed = || StoreError::database(ACTION);
+    sqlx::query(statements.create_new).execute(&mut **transaction).await.map_err(failed())?;
+    insert(transaction, statements.insert_new, None, &new).await?;
+    for statement in [DELETE_OLD, ADD_NEW] {
+        let query = sqlx::query(statement).bind(repository.0);
+        query.execute(&mut **transaction).await.map_err(failed())?;
     }
-    Ok(())
+    sqlx::query("DROP TABLE new_paths").execute(&mut **transaction).await.map(drop).map_err(failed())
 }
 
-// One parameter with many records of 20 and 12 digits, as for the build-ids.
-const INSERT: &str = "INSERT INTO paths (path, name_id, repository_id)
-    WITH RECURSIVE record(at) AS (SELECT 1 UNION ALL SELECT at + 32 FROM record WHERE at + 32 <= length(?1))
-    SELECT CAST(CAST(substr(?1, at, 20) AS TEXT) AS INTEGER), CAST(CAST(substr(?1, at + 20, 12) AS TEXT) AS INTEGER), ?2
-    FROM record WHERE true ON CONFLICT DO NOTHING";
-const INSERT_NEW: &str = "INSERT INTO new_paths (path, name_id)
-    WITH RECURSIVE record(at) AS (SELECT 1 UNION ALL SELECT at + 32 FROM record WHERE at + 32 <= length(?1))
-    SELECT CAST(CAST(substr(?1, at, 20) AS TEXT) AS INTEGER), CAST(CAST(substr(?1, at + 20, 12) AS TEXT) AS INTEGER)
-    FROM record";
+const DELETE_OLD: &str = "DELETE FROM paths WHERE repository_id = $1
+    AND NOT EXISTS (SELECT 1 FROM new_paths n WHERE n.path = paths.path AND n.name_id = paths.name_id)";
+const ADD_NEW: &str = "INSERT INTO paths (repository_id, path, name_id) SELECT $1, path, name_id FROM new_paths
+    WHERE true ON CONFLICT DO NOTHING";
+
+/// As for the build-ids, one parameter has many records, of 20 and 12 digits here.
+struct Statements {
+    /// Into the table; `$2` is the repository.
+    insert: &'static str,
+    create_new: &'static str,
+    insert_new: &'static str,
+}
+
+impl Statements {
+    fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Sqlite => Self {
+                insert: "INSERT INTO paths (path, name_id, repository_id)
+                    WITH RECURSIVE record(at) AS
+                        (SELECT 1 UNION ALL SELECT at + 32 FROM record WHERE at + 32 <= length($1))
+                    SELECT CAST(CAST(substr($1, at, 20) AS TEXT) AS INTEGER),
+                        CAST(CAST(substr($1, at + 20, 12) AS TEXT) AS INTEGER), $2
+                    FROM record WHERE true ON CONFLICT DO NOTHING",
+                create_new:
+                    "CREATE TEMPORARY TABLE new_paths (path INTEGER, name_id INTEGER, PRIMARY KEY (path, name_id))
+                    WITHOUT ROWID",
+                insert_new: "INSERT INTO new_paths (path, name_id)
+                    WITH RECURSIVE record(at) AS
+                        (SELECT 1 UNION ALL SELECT at + 32 FROM record WHERE at + 32 <= length($1))
+                    SELECT CAST(CAST(substr($1, at, 20) AS TEXT) AS INTEGER),
+                        CAST(CAST(substr($1, at + 20, 12) AS TEXT) AS INTEGER)
+                    FROM record",
+            },
+            Dialect::Postgres => Self {
+                insert: "INSERT INTO paths (path, name_id, repository_id)
+                    SELECT convert_from(substr($1, at, 20), 'UTF8')::bigint,
+                        convert_from(substr($1, at + 20, 12), 'UTF8')::bigint, $2
+                    FROM generate_series(1, length($1), 32) at ON CONFLICT DO NOTHING",
+                create_new: "CREATE TEMPORARY TABLE new_paths (path BIGINT, name_id BIGINT, PRIMARY KEY (path, name_id))",
+                insert_new: "INSERT INTO new_paths (path, name_id)
+                    SELECT convert_from(substr($1, at, 20), 'UTF8')::bigint,
+                        convert_from(substr($1, at + 20, 12), 'UTF8')::bigint
+                    FROM generate_series(1, length($1), 32) at",
+            },
+        }
+    }
+}
 
 async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction<'_, Any>,
     statement: &'static str,
     repository: Option<RepositoryKey>,
     sorted: &[(i64, i64)],
@@ -112,15 +143,17 @@ async fn insert(
     Ok(())
 }
 
-/// Converts the rows that a store of an older version left (migration 2), in one transaction.
-pub(crate) async fn convert_old(pool: &SqlitePool) -> Result<(), StoreError> {
+/// Converts the rows that a SQLite store of an older version left (migration 2), in one transaction.
+pub(crate) async fn convert_old(database: &Database) -> Result<(), StoreError> {
     const ACTION: &str = "convert the paths of an older version";
     let failed = StoreError::database;
-    let is_old = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'old_paths')";
-    if !sqlx::query_scalar::<_, bool>(is_old).fetch_one(pool).await.map_err(failed(ACTION))? {
+    let is_old = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'old_paths'";
+    let old: Option<String> =
+        sqlx::query_scalar(is_old).fetch_optional(&database.pool).await.map_err(failed(ACTION))?;
+    if old.is_none() {
         return Ok(());
     }
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(ACTION))?;
+    let mut transaction = database.begin_numbering(ACTION).await?;
     let found = sqlx::query("SELECT repository_id, path, package FROM old_paths ORDER BY repository_id")
         .fetch_all(&mut *transaction)
         .await
@@ -132,7 +165,7 @@ pub(crate) async fn convert_old(pool: &SqlitePool) -> Result<(), StoreError> {
     let repositories: BTreeSet<_> = old.iter().map(|(repository, _)| *repository).collect();
     for repository in repositories {
         let paths: Vec<_> = old.iter().filter(|(id, _)| *id == repository).map(|(_, path)| path.clone()).collect();
-        replace(&mut transaction, RepositoryKey(repository), &paths).await?;
+        replace(&mut transaction, database.dialect, RepositoryKey(repository), &paths).await?;
     }
     sqlx::query("DROP TABLE old_paths").execute(&mut *transaction).await.map_err(failed(ACTION))?;
     transaction.commit().await.map_err(failed(ACTION))

@@ -5,7 +5,20 @@ use std::sync::Arc;
 use retrace_types::{MemberBuildId, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy};
 
 use super::*;
-use crate::{NewPackage, NewRepository};
+use crate::{
+    NewPackage, NewRepository,
+    testing::{Test, on_both_databases},
+};
+
+on_both_databases!(
+    build_ids_lead_to_packages_with_role_and_path,
+    a_package_row_survives_the_round_trip,
+    packages_that_upstream_dropped_stay,
+    a_replaced_file_loses_what_was_learned_from_the_old_one,
+    paths_are_found_under_both_names_of_a_merged_usr,
+    of_two_packages_with_one_location_the_later_one_counts,
+    many_build_ids_are_asked_in_one_go
+);
 
 fn scope() -> Scope {
     Scope { release: "fedora-40".parse().unwrap(), architecture: Architecture::X86_64 }
@@ -42,9 +55,12 @@ fn package(name: &str, version: &str, build_ids: Vec<MemberBuildId>) -> NewPacka
     }
 }
 
-async fn filled(packages: &[NewPackage], paths: &[(PathKey, Arc<str>)]) -> (tempfile::TempDir, Store, RepositoryKey) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).await.unwrap();
+async fn filled(
+    test: Test,
+    packages: &[NewPackage],
+    paths: &[(PathKey, Arc<str>)],
+) -> (tempfile::TempDir, Store, RepositoryKey) {
+    let Test { dir, store, .. } = test;
     let new = NewRepository {
         release: scope().release,
         architecture: scope().architecture,
@@ -66,13 +82,12 @@ async fn filled(packages: &[NewPackage], paths: &[(PathKey, Arc<str>)]) -> (temp
     (dir, store, key)
 }
 
-#[tokio::test]
-async fn build_ids_lead_to_packages_with_role_and_path() {
+async fn build_ids_lead_to_packages_with_role_and_path(test: Test) {
     let packages = [
         package("bash", "5", vec![member(1, Role::Executable, Some("/usr/bin/bash"))]),
         package("bash-debuginfo", "5", vec![member(1, Role::Debuginfo, None), member(2, Role::Debuginfo, None)]),
     ];
-    let (_dir, store, _) = filled(&packages, &[]).await;
+    let (_dir, store, _) = filled(test, &packages, &[]).await;
     let found = store.find_build_ids(Some(&scope()), &[build_id(1), build_id(9)]).await.unwrap();
     assert_eq!(found.len(), 1);
     let providers: Vec<_> =
@@ -87,10 +102,9 @@ async fn build_ids_lead_to_packages_with_role_and_path() {
     assert_eq!(counts, [(scope().release, Architecture::X86_64, 2)]);
 }
 
-#[tokio::test]
-async fn a_package_row_survives_the_round_trip() {
+async fn a_package_row_survives_the_round_trip(test: Test) {
     let new = package("bash", "5", Vec::new());
-    let (_dir, store, key) = filled(std::slice::from_ref(&new), &[]).await;
+    let (_dir, store, key) = filled(test, std::slice::from_ref(&new), &[]).await;
     let [found] = store.find_packages(&scope(), "bash").await.unwrap().try_into().unwrap();
     assert_eq!(found.repository, key);
     assert_eq!((&found.id, &found.kind, &found.location), (&new.id, &new.kind, &new.location));
@@ -107,9 +121,8 @@ async fn a_package_row_survives_the_round_trip() {
     assert_eq!(store.local_packages(&scope()).await.unwrap(), [found]);
 }
 
-#[tokio::test]
-async fn packages_that_upstream_dropped_stay() {
-    let (_dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
+async fn packages_that_upstream_dropped_stay(test: Test) {
+    let (_dir, store, key) = filled(test, &[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
     let new = package("bash", "6", vec![member(2, Role::Executable, None)]);
     store.replace_metadata(key, "r2", &[new], &[]).await.unwrap();
     assert_eq!(store.find_packages(&scope(), "bash").await.unwrap().len(), 2);
@@ -117,11 +130,10 @@ async fn packages_that_upstream_dropped_stay() {
     assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r2"));
 }
 
-#[tokio::test]
-async fn a_replaced_file_loses_what_was_learned_from_the_old_one() {
+async fn a_replaced_file_loses_what_was_learned_from_the_old_one(test: Test) {
     let mut new = package("bash", "5", Vec::new());
     new.complete = false;
-    let (_dir, store, key) = filled(std::slice::from_ref(&new), &[]).await;
+    let (_dir, store, key) = filled(test, std::slice::from_ref(&new), &[]).await;
     let [found] = store.unscanned_packages(&scope(), 9).await.unwrap().try_into().unwrap();
     store.add_build_ids(found.key, &[member(1, Role::Executable, Some("/usr/bin/bash"))]).await.unwrap();
     store.record_local_copy(found.key, &Sha256::from_bytes([3; 32]), 7, &SignatureState::Off).await.unwrap();
@@ -139,11 +151,10 @@ async fn a_replaced_file_loses_what_was_learned_from_the_old_one() {
     assert_eq!(found.local, None);
 }
 
-#[tokio::test]
-async fn paths_are_found_under_both_names_of_a_merged_usr() {
+async fn paths_are_found_under_both_names_of_a_merged_usr(test: Test) {
     let paths = [(PathKey::of("/lib/x86_64-linux-gnu/libc.so.6"), "libc6".into())];
     let (_dir, store, _) =
-        filled(&[package("libc6", "1", Vec::new()), package("libc6", "2", Vec::new())], &paths).await;
+        filled(test, &[package("libc6", "1", Vec::new()), package("libc6", "2", Vec::new())], &paths).await;
     for path in ["/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/libc.so.6"] {
         assert_eq!(store.find_path(&scope(), path).await.unwrap().len(), 2, "{path}");
     }
@@ -152,8 +163,9 @@ async fn paths_are_found_under_both_names_of_a_merged_usr() {
 
 #[tokio::test]
 async fn a_reader_sees_the_old_index_until_the_new_one_is_whole() {
-    let (dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
-    let mut transaction = store.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let (dir, store, key) =
+        filled(Test::sqlite().await, &[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
+    let mut transaction = store.database.begin("test").await.unwrap();
     sqlx::query("DELETE FROM build_ids").execute(&mut *transaction).await.unwrap();
     let reader = Store::open(dir.path()).await.unwrap();
     assert_eq!(reader.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
@@ -164,9 +176,10 @@ async fn a_reader_sees_the_old_index_until_the_new_one_is_whole() {
 
 #[tokio::test]
 async fn a_replacement_that_breaks_in_the_middle_leaves_the_old_index() {
-    let (_dir, store, key) = filled(&[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
+    let (_dir, store, key) =
+        filled(Test::sqlite().await, &[package("bash", "5", vec![member(1, Role::Executable, None)])], &[]).await;
     let breaks_late = "CREATE TRIGGER break BEFORE INSERT ON paths BEGIN SELECT RAISE(ABORT, 'broken'); END";
-    sqlx::query(breaks_late).execute(&store.pool).await.unwrap();
+    sqlx::query(breaks_late).execute(&store.database.pool).await.unwrap();
     let new = [package("bash", "6", vec![member(2, Role::Executable, None)])];
     let paths = [(PathKey::of("/bin/bash"), "bash".into())];
     let error = store.replace_metadata(key, "r2", &new, &paths).await.unwrap_err();
@@ -174,18 +187,17 @@ async fn a_replacement_that_breaks_in_the_middle_leaves_the_old_index() {
     assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r1"));
     let found = store.find_build_ids(None, &[build_id(1), build_id(2)]).await.unwrap();
     assert_eq!(found.into_keys().collect::<Vec<_>>(), [build_id(1)]);
-    sqlx::query("DROP TRIGGER break").execute(&store.pool).await.unwrap();
+    sqlx::query("DROP TRIGGER break").execute(&store.database.pool).await.unwrap();
     store.replace_metadata(key, "r2", &new, &paths).await.unwrap();
 }
 
-#[tokio::test]
-async fn of_two_packages_with_one_location_the_later_one_counts() {
+async fn of_two_packages_with_one_location_the_later_one_counts(test: Test) {
     let mut twice = [
         package("bash", "5", vec![member(1, Role::Executable, None)]),
         package("bash", "5", vec![member(2, Role::Executable, None)]),
     ];
     twice[1].source = Some("other".into());
-    let (_dir, store, key) = filled(&twice, &[]).await;
+    let (_dir, store, key) = filled(test, &twice, &[]).await;
     for revision in ["r2", "r3"] {
         let [found] = store.find_packages(&scope(), "bash").await.unwrap().try_into().unwrap();
         assert_eq!(found.source.as_deref(), Some("other"));
@@ -195,10 +207,9 @@ async fn of_two_packages_with_one_location_the_later_one_counts() {
     }
 }
 
-#[tokio::test]
-async fn many_build_ids_are_asked_in_one_go() {
+async fn many_build_ids_are_asked_in_one_go(test: Test) {
     let members = (0..50_000).map(|n| member(n, Role::Executable, None)).collect();
-    let (_dir, store, _) = filled(&[package("many", "1", members)], &[]).await;
+    let (_dir, store, _) = filled(test, &[package("many", "1", members)], &[]).await;
     let wanted: Vec<_> = (0..60_000).map(build_id).collect();
     assert_eq!(store.find_build_ids(Some(&scope()), &wanted).await.unwrap().len(), 50_000);
 }
@@ -208,7 +219,7 @@ async fn an_index_of_the_first_schema_is_converted() {
     let dir = tempfile::tempdir().unwrap();
     let old =
         sqlx::SqlitePool::connect(&format!("sqlite://{}/retrace.db?mode=rwc", dir.path().display())).await.unwrap();
-    let first = crate::store::MIGRATIONS.iter().take(1).cloned().collect();
+    let first = crate::database::SQLITE_MIGRATIONS.iter().take(1).cloned().collect();
     sqlx::migrate::Migrator::with_migrations(first).run(&old).await.unwrap();
     let hash = "cdef0123";
     for (id, location, source, file_build_id, path) in [
@@ -233,7 +244,7 @@ async fn an_index_of_the_first_schema_is_converted() {
             format!("INSERT INTO paths VALUES ('/usr/bin/bash{id}', 1, 'bash')"),
         ];
         for statement in statements {
-            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&old).await.unwrap();
+            sqlx::query(AssertSqlSafe(statement)).execute(&old).await.unwrap();
         }
     }
     old.close().await;

@@ -3,24 +3,28 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::{Test, on_both_databases};
 
 const LONG: Duration = Duration::from_secs(60);
 const NONE: Duration = Duration::ZERO;
 
-async fn store() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).await.unwrap();
-    (dir, store)
-}
+on_both_databases!(
+    a_task_is_leased_only_after_it_was_submitted_and_then_once,
+    workers_in_parallel_never_share_a_task,
+    a_lost_lease_can_neither_renew_nor_finish,
+    a_task_that_kills_its_workers_fails_with_the_reason,
+    the_queue_is_first_come_first_served_and_survives_a_restart,
+    a_final_status_comes_from_the_outcome_alone,
+    a_worker_that_lived_on_after_its_lease_expired_keeps_the_task_if_nobody_took_it
+);
 
 async fn new_task(store: &Store) -> TaskId {
     let new = NewTask { kind: TaskKind::Coredump, password_sha256: Sha256::from_bytes([1; 32]) };
     store.create_task(&new).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_task_is_leased_only_after_it_was_submitted_and_then_once() {
-    let (_dir, store) = store().await;
+async fn a_task_is_leased_only_after_it_was_submitted_and_then_once(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
     let id = new_task(&store).await;
     assert_eq!(store.lease_next("a", LONG).await.unwrap(), None);
     store.submit_task(id).await.unwrap();
@@ -29,9 +33,8 @@ async fn a_task_is_leased_only_after_it_was_submitted_and_then_once() {
     assert_eq!(store.lease_next("b", LONG).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn workers_in_parallel_never_share_a_task() {
-    let (_dir, store) = store().await;
+async fn workers_in_parallel_never_share_a_task(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
     for _ in 0..40 {
         store.submit_task(new_task(&store).await).await.unwrap();
     }
@@ -57,9 +60,8 @@ async fn workers_in_parallel_never_share_a_task() {
     assert_eq!((count, all.len()), (40, 40));
 }
 
-#[tokio::test]
-async fn a_lost_lease_can_neither_renew_nor_finish() {
-    let (_dir, store) = store().await;
+async fn a_lost_lease_can_neither_renew_nor_finish(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
     let id = new_task(&store).await;
     store.submit_task(id).await.unwrap();
     let first = store.lease_next("a", NONE).await.unwrap().unwrap();
@@ -78,9 +80,8 @@ async fn a_lost_lease_can_neither_renew_nor_finish() {
     assert_eq!((task.status, task.message), (TaskStatus::Success, None));
 }
 
-#[tokio::test]
-async fn a_task_that_kills_its_workers_fails_with_the_reason() {
-    let (_dir, store) = store().await;
+async fn a_task_that_kills_its_workers_fails_with_the_reason(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
     let id = new_task(&store).await;
     store.submit_task(id).await.unwrap();
     for attempt in 1..=MAX_ATTEMPTS {
@@ -93,26 +94,24 @@ async fn a_task_that_kills_its_workers_fails_with_the_reason() {
     assert_eq!(store.active_tasks().await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn the_queue_is_first_come_first_served_and_survives_a_restart() {
-    let (dir, store) = store().await;
+async fn the_queue_is_first_come_first_served_and_survives_a_restart(test: Test) {
+    let store = &test.store;
     let mut ids = Vec::new();
     for _ in 0..5 {
-        let id = new_task(&store).await;
+        let id = new_task(store).await;
         store.submit_task(id).await.unwrap();
         ids.push(id);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     store.close().await;
-    let store = Store::open(dir.path()).await.unwrap();
+    let store = test.open_again().await;
     for id in ids {
         assert_eq!(store.lease_next("a", LONG).await.unwrap().unwrap().task, id);
     }
 }
 
-#[tokio::test]
-async fn a_final_status_comes_from_the_outcome_alone() {
-    let (_dir, store) = store().await;
+async fn a_final_status_comes_from_the_outcome_alone(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
     store.submit_task(new_task(&store).await).await.unwrap();
     let lease = store.lease_next("a", LONG).await.unwrap().unwrap();
     for status in [TaskStatus::Success, TaskStatus::Fail] {
@@ -122,9 +121,8 @@ async fn a_final_status_comes_from_the_outcome_alone() {
     assert_eq!(store.task(lease.task).await.unwrap().unwrap().status, TaskStatus::Backtrace);
 }
 
-#[tokio::test]
-async fn a_worker_that_lived_on_after_its_lease_expired_keeps_the_task_if_nobody_took_it() {
-    let (_dir, store) = store().await;
+async fn a_worker_that_lived_on_after_its_lease_expired_keeps_the_task_if_nobody_took_it(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
     store.submit_task(new_task(&store).await).await.unwrap();
     let lease = store.lease_next("a", NONE).await.unwrap().unwrap();
     store.heartbeat(&lease, LONG).await.unwrap();
@@ -180,7 +178,7 @@ impl Model {
 }
 
 async fn play(events: Vec<Event>) {
-    let (_dir, store) = store().await;
+    let Test { dir: _dir, store, .. } = Test::sqlite().await;
     let mut model = Model::default();
     for event in events {
         match event {
@@ -190,8 +188,8 @@ async fn play(events: Vec<Event>) {
                 store.submit_task(task).await.unwrap();
                 // Times of their own, so that the order does not hang on the clock's grain.
                 model.next_time += 1;
-                let query = sqlx::query("UPDATE tasks SET submitted_at = ? WHERE id = ?");
-                query.bind(model.next_time).bind(id_to_row(task)).execute(&store.pool).await.unwrap();
+                let query = sqlx::query("UPDATE tasks SET submitted_at = $1 WHERE id = $2");
+                query.bind(model.next_time).bind(id_to_row(task)).execute(&store.database.pool).await.unwrap();
                 model.submitted.push(Entry { task, attempts: 0, leases: Vec::new(), held: false });
             }
             Event::Lease => {
@@ -208,8 +206,8 @@ async fn play(events: Vec<Event>) {
             Event::Expire(n) if model.submitted.get(n).is_some_and(|entry| entry.held) => {
                 let entry = &mut model.submitted[n];
                 entry.held = false;
-                let query = sqlx::query("UPDATE tasks SET lease_expires_at = 0 WHERE id = ?");
-                query.bind(id_to_row(entry.task)).execute(&store.pool).await.unwrap();
+                let query = sqlx::query("UPDATE tasks SET lease_expires_at = 0 WHERE id = $1");
+                query.bind(id_to_row(entry.task)).execute(&store.database.pool).await.unwrap();
             }
             // Every lease that was ever given tries to finish; only the last one may.
             Event::Finish(n) if n < model.submitted.len() => {
@@ -232,7 +230,7 @@ async fn play(events: Vec<Event>) {
         assert_eq!(store.active_tasks().await.unwrap(), active);
     }
     let finished: i64 = sqlx::query_scalar("SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")
-        .fetch_one(&store.pool)
+        .fetch_one(&store.database.pool)
         .await
         .unwrap();
     assert_eq!(usize::try_from(finished).unwrap(), model.finished);
