@@ -48,6 +48,7 @@ openssl             # certificates of the servers of the tests
 python3-pyftpdlib   # an ftp server for the tests
 python3-openssl     # the same with TLS
 wget                # fetching is compared with it
+postgresql          # a server of the tests' own, started by tests/scripts/postgres.sh
 procps              # ps, for tests of process groups
 END
 }

@@ -31,6 +31,9 @@ const OTHER_VARIABLES: [&str; 5] =
 pub(crate) struct Config {
     /// Store: database, mirrored packages, tasks. Losing it loses what was mirrored.
     pub(crate) state_dir: PathBuf,
+    /// PostgreSQL instead of the SQLite file in `state_dir`: `postgres://user@host/database?sslmode=verify-full`, for an index
+    /// and a queue that several machines share. The password is best kept in `~/.pgpass` or the file of `PGPASSFILE`.
+    pub(crate) database_url: String,
     /// Unpacked files, compiled plugins, downloads. May be deleted while nothing runs.
     pub(crate) cache_dir: PathBuf,
     /// Plugins that come with Retrace: `*.wasm`, trusted like the program itself. Installed ones lie in `plugins` of
@@ -137,6 +140,7 @@ impl Default for Config {
         let prefix = install_prefix();
         Self {
             state_dir,
+            database_url: String::new(),
             cache_dir,
             plugin_dir: prefix.join("lib/retrace/plugins"),
             keys_dir: prefix.join("share/retrace/gpg"),
@@ -261,6 +265,10 @@ impl Config {
                 "keys_dir {} does not exist: no signature can be verified; point it at the folder gpg/ of Retrace",
                 self.keys_dir.display()
             ));
+        }
+        let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme));
+        if !self.database_url.is_empty() && !is_postgres {
+            problems.push("database_url: want postgres://user@host:port/database, or nothing for SQLite".to_owned());
         }
         for key in &self.mirror.operator_keys {
             if !key.is_file() {

@@ -19,7 +19,8 @@ const MIB: u64 = 1024 * 1024;
 
 pub(crate) async fn store(config: &Config) -> Result<Store> {
     let dir = &config.state_dir;
-    Store::open(dir).await.with_context(|| format!("cannot open the store in {}", dir.display()))
+    let database = Some(config.database_url.as_str()).filter(|url| !url.is_empty());
+    Store::open_with(dir, database).await.with_context(|| format!("cannot open the store in {}", dir.display()))
 }
 
 /// The plugins, all of them ready; a broken one is told and left out.

@@ -24,6 +24,17 @@ pub enum MirrorError {
         /// The repository.
         repository: String,
     },
+    /// Another process syncs the repository.
+    #[error(
+        "repository {repository} is being synced by process {} on {}: wait for it; if that machine is gone, its right ends at {}",
+        holder.process, holder.host, holder.expires_at
+    )]
+    BeingSynced {
+        /// The repository.
+        repository: String,
+        /// Who syncs it.
+        holder: retrace_store::LockHolder,
+    },
     /// A location that the repository names would leave its base.
     #[error("location {location:?} is refused: {reason}; the repository is broken or hostile, tell its operator")]
     UnsafeLocation {

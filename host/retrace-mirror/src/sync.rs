@@ -16,7 +16,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use retrace_package::Keyring;
-use retrace_store::{NewPackage, NewRepository, PathKey, RepositoryKey};
+use retrace_store::{NewPackage, NewRepository, PathKey, RepositoryKey, RepositoryLock, Store, StoreError};
 use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256};
 
 use crate::{
@@ -31,6 +31,9 @@ use crate::{
 /// Repositories that are read at once: while one is written to the index, the next is fetched and parsed. Each may need the
 /// memory that the limits allow.
 const AT_ONCE: usize = 2;
+
+/// How long the lock of a repository outlives the machine that held it.
+const LOCK: Duration = Duration::from_secs(120);
 
 /// What a sync did.
 #[derive(Debug)]
@@ -133,7 +136,10 @@ async fn sync_reported(
     };
     match sync_one(inner, release, architecture, spec, progress, &mut report).await {
         Ok(outcome) => report.outcome = outcome,
-        Err(error @ MirrorError::Store(_)) => return Err(error),
+        // Without the database nothing can go on; a lost lock concerns one repository.
+        Err(error @ MirrorError::Store(_)) if !matches!(error, MirrorError::Store(StoreError::LockLost)) => {
+            return Err(error);
+        }
         Err(error) => report.outcome = Outcome::Failed(error),
     }
     report.duration = start.elapsed();
@@ -157,41 +163,66 @@ async fn sync_one(
     let keys_armored = keyring.to_armored();
     let settings = Revision::settings_of(spec, &keys_armored);
     let new = NewRepository { release: release.id.clone(), architecture, spec: spec.clone(), keys_armored };
-    let key = inner.store.register_repository(&new).await?;
-    let known = inner.store.repository(key).await?.revision.and_then(|text| text.parse().ok());
-    let job = Job { inner, source, spec, architecture, keyring: &keyring, known, settings, progress };
+    let store = &inner.store;
+    let key = store.register_repository(&new).await?;
+    let lock = store.lock_repository(key, LOCK).await?;
+    let lock = lock.map_err(|holder| MirrorError::BeingSynced { repository: spec.id.clone(), holder })?;
+    let synced = async {
+        let known = store.repository(key).await?.revision.and_then(|text| text.parse().ok());
+        let job = Job { inner, source, spec, architecture, keyring: &keyring, known, settings, progress };
+        job.try_mirrors(key, report).await
+    };
+    let outcome = tokio::select! {
+        outcome = synced => outcome,
+        lost = keep(store, &lock) => Err(lost.into()),
+    };
+    store.unlock_repository(lock).await?;
+    outcome
+}
 
-    let mut attempts = Vec::new();
-    for Turn { mirror, base } in source.turns(spec) {
-        let tried = match base {
-            Ok(base) => {
-                let tried = job.try_mirror(&base, key, report).await;
-                source.remember(&base, &tried);
-                tried
-            }
-            Err(error) => Err(error),
-        };
-        match tried {
-            Ok(outcome) => {
-                report.mirror = Some(mirror);
-                report.failed_mirrors = attempts;
-                return Ok(outcome);
-            }
-            Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
-            Err(error) => {
-                tracing::debug!(mirror, error = %crate::error::chain(&error), "a mirror failed");
-                attempts.push((mirror, error));
-            }
+/// Keeps a lock until that fails.
+async fn keep(store: &Store, lock: &RepositoryLock) -> StoreError {
+    loop {
+        tokio::time::sleep(LOCK / 4).await;
+        if let Err(error) = store.keep_lock(lock, LOCK).await {
+            return error;
         }
-    }
-    match attempts.len() {
-        0 => Err(MirrorError::NoMirror { repository: spec.id.clone() }),
-        1 => Err(attempts.remove(0).1),
-        _ => Err(MirrorError::AllMirrors { what: "metadata".to_owned(), repository: spec.id.clone(), attempts }),
     }
 }
 
 impl Job<'_> {
+    async fn try_mirrors(&self, key: RepositoryKey, report: &mut RepositoryReport) -> Result<Outcome, MirrorError> {
+        let Self { source, spec, .. } = *self;
+        let mut attempts = Vec::new();
+        for Turn { mirror, base } in source.turns(spec) {
+            let tried = match base {
+                Ok(base) => {
+                    let tried = self.try_mirror(&base, key, report).await;
+                    source.remember(&base, &tried);
+                    tried
+                }
+                Err(error) => Err(error),
+            };
+            match tried {
+                Ok(outcome) => {
+                    report.mirror = Some(mirror);
+                    report.failed_mirrors = attempts;
+                    return Ok(outcome);
+                }
+                Err(error @ (MirrorError::Store(_) | MirrorError::StepLost { .. })) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(mirror, error = %crate::error::chain(&error), "a mirror failed");
+                    attempts.push((mirror, error));
+                }
+            }
+        }
+        match attempts.len() {
+            0 => Err(MirrorError::NoMirror { repository: spec.id.clone() }),
+            1 => Err(attempts.remove(0).1),
+            _ => Err(MirrorError::AllMirrors { what: "metadata".to_owned(), repository: spec.id.clone(), attempts }),
+        }
+    }
+
     async fn try_mirror(
         &self,
         base: &Base,

@@ -124,6 +124,9 @@ pub enum StoreError {
     /// Another worker holds the task, or it is finished.
     #[error("the lease on task {0} is lost: another worker took the task over, or it is finished")]
     LeaseLost(TaskId),
+    /// Another process took over the sync of a repository.
+    #[error("another process syncs the repository since the lock on it expired; nothing was changed, try again later")]
+    LockLost,
     /// The system gives no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),

@@ -51,7 +51,8 @@ impl Store {
     /// that own them. Only what differs is written.
     ///
     /// # Errors
-    /// [`StoreError::Database`]; the old index is untouched then.
+    /// [`StoreError::LockLost`] if another process has the lock of the repository, [`StoreError::Database`]; the old index
+    /// is untouched then.
     pub async fn replace_metadata(
         &self,
         repository: RepositoryKey,
@@ -69,13 +70,20 @@ impl Store {
         let members = changes.keyed.iter().flat_map(|(id, package)| members::rows_of(*id, &package.build_ids));
         members::insert(&mut transaction, dialect, members.collect()).await?;
         paths::replace(&mut transaction, dialect, repository, paths).await?;
-        sqlx::query("UPDATE repositories SET revision = $1, synced_at = $2 WHERE id = $3")
-            .bind(revision)
-            .bind(rows::now_ms())
-            .bind(repository.0)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed(ACTION))?;
+        let done = sqlx::query(
+            "UPDATE repositories SET revision = $1, synced_at = $2
+             WHERE id = $3 AND (lock_owner IS NULL OR lock_owner = $4 OR lock_expires_at <= $2)",
+        )
+        .bind(revision)
+        .bind(rows::now_ms())
+        .bind(repository.0)
+        .bind(self.owner.to_row())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(ACTION))?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::LockLost);
+        }
         if dialect == Dialect::Postgres {
             // Else the first look-ups read whole tables, until the server looks after its statistics by itself.
             let analyze = sqlx::query("ANALYZE names, builds, packages, build_ids, paths");

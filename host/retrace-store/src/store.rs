@@ -9,7 +9,7 @@ use std::{
 use object_store::local::LocalFileSystem;
 use retrace_types::TaskId;
 
-use crate::{StoreError, database::Database};
+use crate::{StoreError, database::Database, locks::Owner};
 
 /// Names in the store's folder.
 const DATABASE: &str = "retrace.db";
@@ -23,6 +23,8 @@ pub struct Store {
     pub(crate) artifacts: Arc<LocalFileSystem>,
     /// Held by who fills the index: the next waits here, however long that takes, and not for the database's patience.
     pub(crate) filling: Arc<tokio::sync::Mutex<()>>,
+    /// Whose locks of repositories this store takes.
+    pub(crate) owner: Owner,
     dir: Arc<Path>,
 }
 
@@ -59,7 +61,13 @@ impl Store {
             Some(url) => Database::postgres(url).await?,
             None => Database::sqlite(&dir.join(DATABASE)).await?,
         };
-        Ok(Self { database, artifacts: Arc::new(artifacts), filling: Arc::default(), dir: dir.into() })
+        Ok(Self {
+            database,
+            artifacts: Arc::new(artifacts),
+            filling: Arc::default(),
+            owner: Owner::this()?,
+            dir: dir.into(),
+        })
     }
 
     /// Folder of the store.

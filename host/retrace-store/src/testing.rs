@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use retrace_types::{Architecture, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::Store;
+use crate::{NewRepository, Scope, Store};
 
 /// An empty store, and what it needs to be opened again.
 pub(crate) struct Test {
@@ -56,6 +57,28 @@ impl Test {
     /// Another process's view of the same store.
     pub(crate) async fn open_again(&self) -> Store {
         Store::open_with(self.dir.path(), self.url.as_deref()).await.unwrap()
+    }
+}
+
+pub(crate) fn scope() -> Scope {
+    Scope { release: "fedora-40".parse().unwrap(), architecture: Architecture::X86_64 }
+}
+
+pub(crate) fn repository() -> NewRepository {
+    NewRepository {
+        release: scope().release,
+        architecture: scope().architecture,
+        spec: RepositorySpec {
+            id: "releases".into(),
+            title: "Releases".into(),
+            layout: RepositoryLayout::RpmMd,
+            content: RepositoryContent::Packages,
+            mirrors: vec!["/srv".into()],
+            signatures: SignaturePolicy { metadata: true, packages: true },
+            keys: Vec::new(),
+            config: Vec::new(),
+        },
+        keys_armored: "keys".into(),
     }
 }
 

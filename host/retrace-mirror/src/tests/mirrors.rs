@@ -132,3 +132,25 @@ async fn no_news_cost_one_small_request() {
         assert!(!server.requests().last().unwrap().is_conditional);
     }
 }
+
+#[tokio::test]
+async fn a_repository_that_another_process_syncs_is_left_to_it() {
+    let Some(fixture) = fixture().await else { return };
+    let mirror = Server::honest(&fixture.path("rpm")).await;
+    let bench = Bench::new(&fixture).await;
+    let spec = rpm_spec(&[&mirror.url]);
+    assert!(matches!(report(&bench, &spec).await.outcome, Outcome::Updated { .. }));
+    let key = bench.store.repositories(None, None).await.unwrap().remove(0).key;
+    let asked = mirror.requests().len();
+
+    let other = retrace_store::Store::open(bench.store.dir()).await.unwrap();
+    let lock = other.lock_repository(key, Duration::from_secs(60)).await.unwrap().unwrap();
+    let refused = report(&bench, &spec).await.outcome;
+    let Outcome::Failed(error @ MirrorError::BeingSynced { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    assert_eq!(mirror.requests().len(), asked, "nothing was fetched");
+
+    other.unlock_repository(lock).await.unwrap();
+    assert!(matches!(report(&bench, &spec).await.outcome, Outcome::Unchanged));
+    other.lock_repository(key, Duration::from_secs(60)).await.unwrap().expect("the sync gave its lock back");
+}

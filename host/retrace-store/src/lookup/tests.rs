@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use retrace_types::{MemberBuildId, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy};
+use retrace_types::MemberBuildId;
 
 use super::*;
 use crate::{
-    NewPackage, NewRepository,
-    testing::{Test, on_both_databases},
+    NewPackage,
+    testing::{Test, on_both_databases, repository, scope},
 };
 
 on_both_databases!(
@@ -19,10 +19,6 @@ on_both_databases!(
     of_two_packages_with_one_location_the_later_one_counts,
     many_build_ids_are_asked_in_one_go
 );
-
-fn scope() -> Scope {
-    Scope { release: "fedora-40".parse().unwrap(), architecture: Architecture::X86_64 }
-}
 
 fn build_id(n: u32) -> BuildId {
     let mut bytes = [0x5a; 20];
@@ -61,21 +57,7 @@ async fn filled(
     paths: &[(PathKey, Arc<str>)],
 ) -> (tempfile::TempDir, Store, RepositoryKey) {
     let Test { dir, store, .. } = test;
-    let new = NewRepository {
-        release: scope().release,
-        architecture: scope().architecture,
-        spec: RepositorySpec {
-            id: "releases".into(),
-            title: "Releases".into(),
-            layout: RepositoryLayout::RpmMd,
-            content: RepositoryContent::Packages,
-            mirrors: vec!["/srv".into()],
-            signatures: SignaturePolicy { metadata: true, packages: true },
-            keys: Vec::new(),
-            config: Vec::new(),
-        },
-        keys_armored: "keys".into(),
-    };
+    let new = repository();
     let key = store.register_repository(&new).await.unwrap();
     assert_eq!(store.register_repository(&new).await.unwrap(), key, "registering twice gives the same row");
     store.replace_metadata(key, "r1", packages, paths).await.unwrap();
