@@ -1,6 +1,7 @@
 //! `fetch_bench DAEMONS [MIB]`: how fast files come, against wget and rsync from the same server on loopback. DAEMONS is
 //! `src/tests/daemons.py`. What is measured is the way of one large file into the download folder, checked by SHA-256 and
-//! size while it arrives; wget and rsync check nothing of that kind.
+//! size while it arrives; wget and rsync check nothing of that kind. Then, how long a sync of ten repositories takes that
+//! have no news.
 
 use std::{
     error::Error,
@@ -10,9 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use retrace_mirror::{MirrorOptions, download};
+use retrace_mirror::{Mirror, MirrorOptions, Outcome, download};
 use retrace_process::{Child, Invocation, run, spawn};
-use retrace_types::Sha256;
+use retrace_store::Store;
+use retrace_types::{
+    Architecture, Release, RepositoryContent, RepositoryLayout, RepositorySpec, Sha256, SignaturePolicy,
+};
 use sha2::{Digest as _, Sha256 as Hasher};
 
 const ROUNDS: usize = 3;
@@ -52,7 +56,72 @@ async fn main() -> Result<(), Box<dyn Error>> {
         );
         println!("bench mirror-fetch-vs-{tool}: {ratio:.2} x, goal >= {LIMIT}: {verdict}");
     }
+    without_news(&script, dir.path()).await
+}
+
+const REPOSITORIES: usize = 10;
+
+/// Syncs repositories of one server by HTTP twice; the second time nothing is new.
+async fn without_news(script: &str, dir: &Path) -> Result<(), Box<dyn Error>> {
+    let root = dir.join("repositories");
+    for number in 0..REPOSITORIES {
+        make_repository(&root.join(number.to_string()), number)?;
+    }
+    let (_server, port) = start(script, "http", &root, dir).await?;
+    let spec = |number: usize| RepositorySpec {
+        id: number.to_string(),
+        title: number.to_string(),
+        layout: RepositoryLayout::RpmMd,
+        content: RepositoryContent::Packages,
+        mirrors: vec![format!("http://127.0.0.1:{port}/{number}")],
+        signatures: SignaturePolicy::OFF,
+        keys: Vec::new(),
+        config: Vec::new(),
+    };
+    let specs: Vec<_> = (0..REPOSITORIES).map(spec).collect();
+    let options = MirrorOptions { download_dir: dir.join("synced"), ..MirrorOptions::default() };
+    let mirror = Mirror::new(Store::open(&dir.join("store")).await?, options)?;
+    let release = Release { id: "bench-1".parse()?, minor: None, codename: None, rolling: false };
+    let mut seconds = Vec::new();
+    for round in 0..=ROUNDS {
+        let start = Instant::now();
+        let report = mirror.sync(&release, Architecture::X86_64, &specs, &()).await?;
+        let is_first = round == 0;
+        for repository in report.repositories {
+            match repository.outcome {
+                Outcome::Updated { .. } if is_first => {}
+                Outcome::Unchanged if !is_first => {}
+                other => return Err(format!("repository {} in round {round}: {other:?}", repository.id).into()),
+            }
+        }
+        if !is_first {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
+    let verdict = if median < 1.0 { "met" } else { "missed" };
+    println!("bench mirror-sync-without-news: {median:.3} s, goal < 1 s: {verdict}");
     Ok(())
+}
+
+fn make_repository(dir: &Path, number: usize) -> io::Result<()> {
+    let data = dir.join("repodata");
+    std::fs::create_dir_all(&data)?;
+    let checksum = "ab".repeat(32);
+    let primary = format!(
+        r#"<metadata packages="1"><package type="rpm"><name>p{number}</name><arch>x86_64</arch>
+        <version epoch="0" ver="1" rel="1"/><checksum type="sha256" pkgid="YES">{checksum}</checksum>
+        <size package="9"/><location href="p{number}-1-1.x86_64.rpm"/></package></metadata>"#
+    );
+    let sha256 = Sha256::from_bytes(Hasher::digest(&primary).into());
+    std::fs::write(data.join("primary.xml"), &primary)?;
+    let repomd = format!(
+        r#"<repomd><revision>1700000000</revision><data type="primary"><checksum type="sha256">{sha256}</checksum>
+        <location href="repodata/primary.xml"/><size>{}</size></data></repomd>"#,
+        primary.len()
+    );
+    std::fs::write(data.join("repomd.xml"), repomd)
 }
 
 /// Random enough that nothing compresses it, and its digest.
@@ -66,6 +135,7 @@ fn make_file(path: &Path, size: u64) -> io::Result<Sha256> {
 
 async fn start(script: &str, kind: &str, root: &Path, dir: &Path) -> Result<(Child, u16), Box<dyn Error>> {
     let port_file = dir.join(format!("{kind}.port"));
+    let _ = std::fs::remove_file(&port_file);
     let call = Invocation::new("/usr/bin/python3").args(["-c", script, kind]).arg(&port_file).arg(root);
     let child = spawn(&call.env("PATH", std::env::var_os("PATH").unwrap_or_default()))?;
     for _ in 0..200 {
