@@ -7,7 +7,7 @@ use pgp::{
     types::{Fingerprint, KeyDetails as _, KeyId, KeyVersion, Tag},
 };
 
-/// A certificate with at least one key that may sign at some time.
+/// A certificate and those of its keys that may sign at some time.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
     pub(crate) public: SignedPublicKey,
@@ -37,46 +37,86 @@ struct Validity {
     revoked: Option<Revoked>,
 }
 
+/// The worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Revoked {
-    /// The key may be in wrong hands: nothing it ever signed counts.
-    Always,
+    /// The key is in wrong hands: nothing it ever signed counts.
+    Compromised,
+    /// No reason is given, or one that does not speak for the key: it has to be taken for compromised (RFC 9580, 5.2.3.31).
+    Unexplained,
     /// The key was retired or replaced: what it signed before counts.
     Since(u64),
 }
 
 impl Certificate {
-    /// Reads the self-signatures. None if no key of the certificate is bound to it and may sign.
+    /// Reads the self-signatures. Without keys if none is bound to the certificate and may sign.
     ///
     /// Of several valid self-signatures the newest counts, as in GnuPG. Here SHA-1 is accepted: the keyring is what the
     /// operator trusts, and the keys of older releases carry nothing better.
-    pub(crate) fn new(public: SignedPublicKey) -> Option<Self> {
-        let primary = &public.primary_key;
-        if primary.version() < KeyVersion::V4 {
-            return None;
-        }
-        let self_signature = newest(self_signatures(&public))?;
-        let revoked = revocation(public.details.revocation_signatures.iter().filter(|sig| {
-            sig.typ() == Some(SignatureType::KeyRevocation) && is_strong(sig) && sig.verify_key(primary).is_ok()
-        }));
-        let validity = validity(seconds(primary.created_at()), self_signature, revoked);
-        let certificate = primary.fingerprint();
-        let mut keys = Vec::new();
-        if may_sign(self_signature).unwrap_or(true) {
-            let key = AnyKey::Primary(primary.clone());
-            keys.push(SigningKey { key, certificate: certificate.clone(), validity: vec![validity] });
-        }
-        for subkey in &public.public_subkeys {
-            let Some(own) = subkey_validity(subkey, primary) else { continue };
-            let key = AnyKey::Subkey(subkey.key.clone());
-            keys.push(SigningKey { key, certificate: certificate.clone(), validity: vec![validity, own] });
-        }
-        (!keys.is_empty()).then_some(Self { public, keys })
+    pub(crate) fn new(public: SignedPublicKey) -> Self {
+        let keys = signing_keys(&public).unwrap_or_default();
+        Self { public, keys }
     }
 
+    /// Adds what another copy of the certificate says. An old copy knows nothing of the revocation or the new date of expiry
+    /// that a later one carries, so that each copy alone may be wrong.
+    pub(crate) fn merge(&mut self, other: SignedPublicKey) {
+        let mut public = self.public.clone();
+        let (known, new) = (&mut public.details, other.details);
+        unite(&mut known.revocation_signatures, new.revocation_signatures);
+        unite(&mut known.direct_signatures, new.direct_signatures);
+        for user in new.users {
+            match known.users.iter_mut().find(|known| known.id == user.id) {
+                Some(known) => unite(&mut known.signatures, user.signatures),
+                None => known.users.push(user),
+            }
+        }
+        for subkey in other.public_subkeys {
+            match public.public_subkeys.iter_mut().find(|known| known.key == subkey.key) {
+                Some(known) => unite(&mut known.signatures, subkey.signatures),
+                None => public.public_subkeys.push(subkey),
+            }
+        }
+        *self = Self::new(public);
+    }
+
+    /// Keys that may sign data.
     pub(crate) fn keys(&self) -> &[SigningKey] {
         &self.keys
     }
+}
+
+fn unite<T: PartialEq>(known: &mut Vec<T>, new: Vec<T>) {
+    for item in new {
+        if !known.contains(&item) {
+            known.push(item);
+        }
+    }
+}
+
+/// The keys of a certificate that are bound to it and may sign; none without a valid self-signature.
+fn signing_keys(public: &SignedPublicKey) -> Option<Vec<SigningKey>> {
+    let primary = &public.primary_key;
+    if primary.version() < KeyVersion::V4 {
+        return None;
+    }
+    let self_signature = newest(self_signatures(public))?;
+    let revoked = revocation(public.details.revocation_signatures.iter().filter(|sig| {
+        sig.typ() == Some(SignatureType::KeyRevocation) && is_strong(sig) && sig.verify_key(primary).is_ok()
+    }));
+    let validity = validity(seconds(primary.created_at()), self_signature, revoked);
+    let certificate = primary.fingerprint();
+    let mut keys = Vec::new();
+    if may_sign(self_signature).unwrap_or(true) {
+        let key = AnyKey::Primary(primary.clone());
+        keys.push(SigningKey { key, certificate: certificate.clone(), validity: vec![validity] });
+    }
+    for subkey in &public.public_subkeys {
+        let Some(own) = subkey_validity(subkey, primary) else { continue };
+        let key = AnyKey::Subkey(subkey.key.clone());
+        keys.push(SigningKey { key, certificate: certificate.clone(), validity: vec![validity, own] });
+    }
+    Some(keys)
 }
 
 impl SigningKey {
@@ -105,6 +145,9 @@ impl SigningKey {
     /// Why the key may not sign any more at this time, which lies after the signature's; none if it may.
     pub(crate) fn retired(&self, now: u64) -> Option<&'static str> {
         self.validity.iter().find_map(|validity| match validity.revoked {
+            Some(Revoked::Compromised) => {
+                Some("its key was revoked as compromised; have it signed again with another key")
+            }
             Some(_) => Some("its key was revoked since; have it signed again with a key that is in use"),
             None if validity.expires.is_some_and(|expires| now >= expires) => {
                 Some("its key has expired since; have it signed again, or get the key with its new date of expiry")
@@ -125,9 +168,15 @@ impl Validity {
             return Some("it was made before its key was".to_owned());
         }
         match self.revoked {
-            Some(Revoked::Always) => return Some("its key was revoked".to_owned()),
+            Some(Revoked::Compromised) => {
+                return Some("its key was revoked as compromised: nothing that it ever signed counts".to_owned());
+            }
+            Some(Revoked::Unexplained) => {
+                let reason = "its key was revoked, and not as merely retired: nothing that it ever signed counts";
+                return Some(reason.to_owned());
+            }
             Some(Revoked::Since(since)) if time >= since => {
-                return Some("it was made after its key was revoked".to_owned());
+                return Some("it was made after its key was retired".to_owned());
             }
             _ => {}
         }
@@ -184,7 +233,8 @@ fn validity(created: u64, self_signature: &Signature, revoked: Option<Revoked>) 
 fn revocation<'a>(revocations: impl Iterator<Item = &'a Signature>) -> Option<Revoked> {
     let each = revocations.map(|sig| match sig.revocation_reason_code() {
         Some(RevocationCode::KeySuperseded | RevocationCode::KeyRetired) => Revoked::Since(created(sig)),
-        _ => Revoked::Always,
+        Some(RevocationCode::KeyCompromised) => Revoked::Compromised,
+        _ => Revoked::Unexplained,
     });
     each.min()
 }
@@ -233,7 +283,8 @@ mod tests {
             (key(Some(200), None), 200, false),
             (key(None, Some(Revoked::Since(150))), 149, true),
             (key(None, Some(Revoked::Since(150))), 150, false),
-            (key(None, Some(Revoked::Always)), 149, false),
+            (key(None, Some(Revoked::Unexplained)), 149, false),
+            (key(None, Some(Revoked::Compromised)), 149, false),
         ];
         for (validity, time, good) in cases {
             assert_eq!(validity.objection(time).is_none(), good, "{validity:?} at {time}");

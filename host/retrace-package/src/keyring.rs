@@ -35,7 +35,8 @@ impl Keyring {
 
     /// Adds all certificates of an armoured or binary file and returns how many were added. Armoured files may hold
     /// several blocks with text between them. Left out without an error: a certificate with an algorithm that is not
-    /// known, without a key that can sign, or that is there already.
+    /// known, or without a key that can sign. One that is there already learns what the file says beside: a revocation in any
+    /// copy counts.
     ///
     /// # Errors
     /// [`PackageError::BadKey`] if not one certificate could be used.
@@ -52,32 +53,46 @@ impl Keyring {
         if parsed.is_empty() {
             return Err(bad("no public key was found in the file"));
         }
-        let usable: Vec<Certificate> = parsed.into_iter().filter_map(Certificate::new).collect();
-        if usable.is_empty() {
-            return Err(bad("no key of the file can sign data, or none is bound to its certificate"));
-        }
-        let before = self.certificates.len();
-        for certificate in usable {
-            if !self.certificates.iter().any(|known| known.public == certificate.public) {
-                self.certificates.push(certificate);
+        let (mut added, mut is_usable) = (0, false);
+        for public in parsed {
+            let fingerprint = public.primary_key.fingerprint();
+            let known =
+                self.certificates.iter_mut().find(|known| known.public.primary_key.fingerprint() == fingerprint);
+            if let Some(known) = known {
+                if known.public != public {
+                    known.merge(public);
+                }
+                is_usable |= !known.keys().is_empty();
+                continue;
             }
+            // Kept without a usable key as well: it may be the copy that says why.
+            let certificate = Certificate::new(public);
+            if !certificate.keys().is_empty() {
+                (added, is_usable) = (added + 1, true);
+            }
+            self.certificates.push(certificate);
         }
-        Ok(self.certificates.len() - before)
+        if is_usable {
+            Ok(added)
+        } else {
+            Err(bad("no key of the file can sign data, or none is bound to its certificate"))
+        }
     }
 
     /// Fingerprints of the primary keys, in upper-case hex.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
-        let mut fingerprints: Vec<String> =
-            self.certificates.iter().map(|certificate| format!("{:X}", certificate.public.fingerprint())).collect();
-        fingerprints.dedup();
-        fingerprints
+        self.usable().map(|certificate| format!("{:X}", certificate.public.fingerprint())).collect()
     }
 
-    /// Whether it has no certificate.
+    /// Whether it has no certificate that can sign.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty()
+        self.usable().next().is_none()
+    }
+
+    fn usable(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter().filter(|certificate| !certificate.keys().is_empty())
     }
 
     /// All certificates in one armoured block, which [`Self::add`] reads. Empty for an empty keyring.

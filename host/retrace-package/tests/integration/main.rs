@@ -11,6 +11,7 @@ mod facts;
 mod hostile;
 mod keys;
 mod real;
+mod retired;
 mod rpm;
 mod sign;
 mod signatures;
