@@ -11,6 +11,8 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::{Store, StoreError, store::TASKS};
 
+/// Folder of the packages among the artifacts.
+pub(crate) const PACKAGES: &str = "packages";
 /// Bytes written at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -25,6 +27,12 @@ impl Store {
         if tokio::fs::try_exists(&stored).await.unwrap_or(false) {
             return Ok(stored);
         }
+        self.write_package_file(path, sha256).await?;
+        Ok(stored)
+    }
+
+    /// Copies a package file into the store, in the place of what is there.
+    pub(crate) async fn write_package_file(&self, path: &Path, sha256: &Sha256) -> Result<(), StoreError> {
         let unreadable = |source| StoreError::File { path: path.to_owned(), source };
         let name = package_name(sha256);
         let failed = |source| StoreError::Artifact { action: "write", name: name.to_string(), source };
@@ -45,7 +53,7 @@ impl Store {
             return Err(StoreError::DigestMismatch { path: path.to_owned(), expected: *sha256 });
         }
         upload.finish().await.map_err(failed)?;
-        Ok(stored)
+        Ok(())
     }
 
     /// Where a package with this digest lies, if it is stored.
@@ -110,10 +118,10 @@ impl TaskResult {
     }
 }
 
-fn package_name(sha256: &Sha256) -> ObjectPath {
+pub(crate) fn package_name(sha256: &Sha256) -> ObjectPath {
     let digest = sha256.to_string();
     let first = digest.get(..2).unwrap_or_default();
-    ObjectPath::from_iter(["packages", first, &digest])
+    ObjectPath::from_iter([PACKAGES, first, &digest])
 }
 
 /// What all results of a task begin with.

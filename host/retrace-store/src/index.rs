@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Sha256, SignatureState};
 
-use crate::{PackageKey, RepositoryKey, Store, StoreError, database::Dialect, index::packages::Changes, rows};
+use crate::{PackageKey, RepositoryKey, Store, StoreError, database::Dialect, index::packages::Changes, rows, status};
 
 pub use members::Members;
 pub(crate) use members::read_owner;
@@ -66,9 +66,10 @@ impl Store {
         let mut transaction = self.database.begin_numbering(ACTION).await?;
         let dialect = self.database.dialect;
         let changes = Changes::read(&mut transaction, repository, packages).await?;
-        changes.write(&mut transaction, dialect, repository).await?;
+        let removed = changes.write(&mut transaction, dialect, repository).await?;
         let members = changes.keyed.iter().flat_map(|(id, package)| members::rows_of(*id, &package.build_ids));
-        members::insert(&mut transaction, dialect, members.collect()).await?;
+        let written = members::insert(&mut transaction, dialect, members.collect()).await?;
+        status::count_build_ids(&mut transaction, repository, written, removed).await?;
         paths::replace(&mut transaction, dialect, repository, paths).await?;
         let done = sqlx::query(
             "UPDATE repositories SET revision = $1, synced_at = $2
@@ -128,12 +129,13 @@ impl Store {
         let mut transaction = self.database.begin(ACTION).await?;
         let found = found.iter().collect();
         let rows = members::rows_of(package.0, &found).collect();
-        members::insert(&mut transaction, self.database.dialect, rows).await?;
+        let written = members::insert(&mut transaction, self.database.dialect, rows).await?;
         sqlx::query("UPDATE packages SET complete = 1 WHERE id = $1")
             .bind(package.0)
             .execute(&mut *transaction)
             .await
             .map_err(failed(ACTION))?;
+        status::count_scanned(&mut transaction, package, written).await?;
         transaction.commit().await.map_err(failed(ACTION))
     }
 }

@@ -178,17 +178,19 @@ fn insert_records(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Writes rows, sorted: each page of the table is then written once, however large it is. What is there stays.
+/// Writes rows, sorted: each page of the table is then written once, however large it is. What is there stays. Returns how
+/// many were not there.
 pub(super) async fn insert(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     mut members: Vec<MemberRow<'_>>,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     const CHUNK_BYTES: usize = 1 << 20;
     // By length first: each chunk has records of one length.
     members.sort_unstable_by_key(|member| (!member.path.is_empty(), member.build_id.len(), *member));
     let with_path = members.partition_point(|member| member.path.is_empty());
     let (plain, with_path) = members.split_at_checked(with_path).unwrap_or_default();
+    let mut written = 0;
     for of_length in plain.chunk_by(|a, b| a.build_id.len() == b.build_id.len()) {
         let length = of_length.first().map_or(0, |member| member.build_id.len());
         for chunk in of_length.chunks(CHUNK_BYTES / (length + OWNER_DIGITS)) {
@@ -198,18 +200,20 @@ pub(super) async fn insert(
                 rows::push_decimal(&mut records, member.owner, OWNER_DIGITS);
             }
             let query = sqlx::query(insert_records(dialect)).bind(records).bind(rows::size_to_row(length as u64));
-            query.execute(&mut **transaction).await.map_err(StoreError::database("insert build-ids"))?;
+            let done = query.execute(&mut **transaction).await.map_err(StoreError::database("insert build-ids"))?;
+            written += done.rows_affected();
         }
     }
-    insert_with_path(transaction, dialect, with_path).await
+    Ok(written + insert_with_path(transaction, dialect, with_path).await?)
 }
 
 async fn insert_with_path(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     members: &[MemberRow<'_>],
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     const COLUMNS: usize = 3;
+    let mut written = 0;
     for chunk in members.chunks(rows::MAX_PARAMETERS / COLUMNS) {
         let values = dialect.values(chunk.len(), COLUMNS);
         let statement = format!("INSERT INTO build_ids (build_id, owner, path) VALUES {values} ON CONFLICT DO NOTHING");
@@ -217,9 +221,10 @@ async fn insert_with_path(
         for member in chunk {
             query = query.bind(member.build_id).bind(member.owner).bind(member.path);
         }
-        query.execute(&mut **transaction).await.map_err(StoreError::database("insert build-ids"))?;
+        let done = query.execute(&mut **transaction).await.map_err(StoreError::database("insert build-ids"))?;
+        written += done.rows_affected();
     }
-    Ok(())
+    Ok(written)
 }
 
 #[cfg(test)]

@@ -86,32 +86,33 @@ impl<'p> Changes<'p> {
         Ok(changes)
     }
 
-    /// Writes what differs.
+    /// Writes what differs, and returns how many build-ids are void.
     pub(super) async fn write(
         &self,
         transaction: &mut Transaction<'_, Any>,
         dialect: Dialect,
         repository: RepositoryKey,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let ids = dialect.numbers("$1");
         let drop = format!("UPDATE packages SET upstream = 0 WHERE id IN {ids}");
         // No index leads from a package to its build-ids: one pass over all of them, for a rare case.
-        let forget = [
-            format!("DELETE FROM build_ids WHERE owner >> 2 IN {ids}"),
-            format!(
-                "UPDATE packages SET complete = 0, local_sha256 = NULL, local_bytes = NULL, local_signature = NULL
-                 WHERE id IN {ids}"
-            ),
-        ];
-        let dropped = [(drop, &self.dropped)];
-        for (statement, ids) in dropped.into_iter().chain(forget.map(|statement| (statement, &self.replaced))) {
+        let void = format!("DELETE FROM build_ids WHERE owner >> 2 IN {ids}");
+        let forget = format!(
+            "UPDATE packages SET complete = 0, local_sha256 = NULL, local_bytes = NULL, local_signature = NULL
+             WHERE id IN {ids}"
+        );
+        let mut removed = 0;
+        for (statement, ids) in [(drop, &self.dropped), (forget, &self.replaced), (void, &self.replaced)] {
             if !ids.is_empty() {
                 let query = sqlx::query(AssertSqlSafe(statement)).bind(rows::to_json(ids));
                 let done = query.execute(&mut **transaction).await;
-                done.map_err(StoreError::database("mark replaced packages"))?;
+                // Those of the last statement count.
+                removed = done.map_err(StoreError::database("mark replaced packages"))?.rows_affected();
             }
         }
-        self.write_rows(transaction, dialect, repository).await
+        let removed = if self.replaced.is_empty() { 0 } else { removed };
+        self.write_rows(transaction, dialect, repository).await?;
+        Ok(removed)
     }
 
     async fn write_rows(
