@@ -15,5 +15,6 @@ mod plugins;
 mod publish;
 mod refused;
 mod serve;
+mod shared;
 mod tutorial;
 mod view;

@@ -10,11 +10,13 @@ mod cli;
 mod fixtures;
 mod mirror_server;
 mod paths;
+mod postgres;
 
 pub use cli::{Cli, Run, Running};
 pub use fixtures::{Crash, DebianFixture, OddFixture, RetroFixture, RpmFixture, debian, odd, retro, rpm};
 pub use mirror_server::{Lie, MirrorServer, Request};
 pub use paths::{checkout, target_dir};
+pub use postgres::Postgres;
 
 /// Says why a test does not run; panics where everything has to run (`RETRACE_REQUIRE_TOOLS=1`).
 ///
