@@ -31,6 +31,8 @@ mod mirror;
 mod mirror_list;
 mod options;
 mod publish;
+mod plan;
+mod policy;
 mod reach;
 mod resolve;
 mod revision;
@@ -48,6 +50,8 @@ pub use expand::expand_mirror;
 pub use mirror::Mirror;
 pub use options::{Limits, MirrorOptions, Progress};
 pub use publish::{KEY_FILE, LeftOut, Publication, PublishError, PublishOptions, folder_of, publish};
+pub use plan::{Candidate, Plan, plan};
+pub use policy::{Filter, Mode, Pattern, Policy, Rule, Signatures};
 pub use reach::{MirrorReach, RepositoryReach, reach};
 pub use resolve::{Found, Member, Resolved, WantedModule};
 /// Signs what is published.

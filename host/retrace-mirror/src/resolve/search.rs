@@ -10,6 +10,7 @@ use retrace_types::{BuildId, Gap, PackageFormat, PackageKind, Role};
 use crate::{
     MirrorError, Progress,
     mirror::Inner,
+    plan::debug_names,
     resolve::{
         Failure, PARALLEL, Providers, WantedModule,
         choose::{Choice, build_of, names_in, names_version},
@@ -89,7 +90,9 @@ impl<'a> Search<'a> {
             for module in modules.iter().filter(|module| !has(providers, module, Role::Debuginfo)) {
                 if let Some(provider) = choice.executables(module).first() {
                     let version = provider.package.id.full_version();
-                    wanted.extend(debug_names(&provider.package).into_iter().map(|name| (name, version.clone())));
+                    let IndexedPackage { id, source, format, .. } = &provider.package;
+                    let names = debug_names(&id.name, source.as_deref(), format);
+                    wanted.extend(names.into_iter().map(|name| (name, version.clone())));
                 }
             }
         }
@@ -286,18 +289,6 @@ fn has(providers: &Providers, module: &WantedModule, role: Role) -> bool {
 fn debug_providers<'p>(providers: &'p Providers, module: &WantedModule) -> impl Iterator<Item = &'p Provider> {
     let all = providers.get(&module.build_id).into_iter().flatten();
     all.filter(|provider| provider.role == Role::Debuginfo)
-}
-
-/// Names that the debug package of a package may have. Sources: dh_strip(1), rpm's `%debug_package`.
-fn debug_names(package: &IndexedPackage) -> Vec<String> {
-    let IndexedPackage { id, source, .. } = package;
-    match package.format {
-        PackageFormat::Deb => {
-            let old_style = source.iter().map(|source| format!("{source}-dbg"));
-            [format!("{}-dbgsym", id.name), format!("{}-dbg", id.name)].into_iter().chain(old_style).collect()
-        }
-        _ => vec![format!("{}-debuginfo", id.name)],
-    }
 }
 
 /// The part of a file's name that its package's name is likely to have: `crypto` of `/usr/lib/libcrypto.so.3`.
