@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use retrace_types::{Architecture, DistroId, VersionId};
 
-use crate::commands::plugin::PluginCommand;
+use crate::commands::plugin::{PluginCommand, check};
 
 /// Turns coredumps from any Linux distribution into backtraces, from packages that it mirrors and verifies itself.
 #[derive(Debug, Parser)]
@@ -116,12 +116,19 @@ pub(crate) enum MirrorCommand {
     /// Read the repositories of a release into the index; packages are fetched when a core needs them
     #[command(after_help = "Examples:\n  retrace mirror sync debian 12 x86_64\n  \
                             retrace mirror sync fedora 40 x86_64 --mirror releases=http://mirror.example/f40/os --mirror \
-                            releases-debuginfo=/srv/f40-debug --key our-key.asc")]
+                            releases-debuginfo=/srv/f40-debug --key our-key.asc\n\n\
+                            Without --mirror, the repositories that the `[[repository]]` rules of the configuration leave on are read,\n\
+                            lower priority numbers first. Off unless a rule says `enabled = true`: source packages, testing, backports.\n\n\
+                            Exit codes: 0 every repository is up to date, 1 a repository failed (its old index stays), 2 wrong usage,\n\
+                            3 packages that a rule wants fetched ahead could not be had; the next run tries them again.")]
     Sync(SyncArgs),
 
     /// Make repositories of the packages that are kept, for dnf, apt and mock
     #[command(after_help = crate::commands::mirror::publish::HELP)]
     Publish(crate::commands::mirror::publish::Args),
+
+    /// Reach the mirrors of a release, as its plugin names them; the same as `retrace plugin check`
+    Check(check::Args),
 
     /// List what is mirrored
     List {
@@ -147,6 +154,10 @@ pub(crate) struct SyncArgs {
     /// $MINOR and $CODENAME are replaced, $$ is a dollar sign
     #[arg(long = "mirror", value_name = "[REPOSITORY=]URL")]
     pub(crate) mirrors: Vec<String>,
+
+    /// Read the metadata, then only say what the `[[repository]]` rules would have fetched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// A further OpenPGP key file that may sign these repositories
     #[arg(long = "key", value_name = "FILE")]

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use retrace_mirror::Rule;
 use retrace_plugin_host::Limits as PluginLimits;
 use retrace_types::DistroId;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub(crate) struct Config {
     pub(crate) plugin_dir: PathBuf,
     /// OpenPGP keys of the distributions: `<distribution>/<key file>`.
     pub(crate) keys_dir: PathBuf,
+    /// What is wanted of each repository: `[[repository]]` tables, of which later ones override earlier ones. Their keys
+    /// are those of [`Rule`].
+    pub(crate) repository: Vec<Rule>,
     pub(crate) plugins: PluginsConfig,
     pub(crate) mirror: MirrorConfig,
     pub(crate) publish: PublishConfig,
@@ -144,6 +148,7 @@ impl Default for Config {
             cache_dir,
             plugin_dir: prefix.join("lib/retrace/plugins"),
             keys_dir: prefix.join("share/retrace/gpg"),
+            repository: Vec::new(),
             plugins: PluginsConfig::default(),
             mirror: MirrorConfig::default(),
             publish: PublishConfig::default(),
@@ -286,6 +291,9 @@ impl Config {
                 problems.push(format!("publish.{name}: {} is no file", file.display()));
             }
         }
+        for (n, rule) in self.repository.iter().enumerate() {
+            problems.extend(rule.problems().into_iter().map(|problem| format!("[[repository]] {}: {problem}", n + 1)));
+        }
         for dir in [&self.state_dir, &self.cache_dir] {
             if let Err(error) = std::fs::create_dir_all(dir) {
                 problems.push(format!("{} cannot be made: {error}; choose a folder that you own", dir.display()));
@@ -420,6 +428,26 @@ mod tests {
         let variable = ("RETRACE_MIRROR_ACCESS", "[{ distribution = 'rhel', credentials = '/no/such/file' }]");
         let problems = parse("", &[variable]).unwrap().problems();
         assert!(problems.iter().any(|problem| problem.contains("credentials /no/such/file")), "{problems:?}");
+    }
+
+    #[test]
+    fn rules_for_repositories_are_read_and_checked() {
+        let text = "[[repository]]\nmode = 'full'\n[[repository]]\nrelease = 'fedora-*'\nrepository = 'updates*'\n\
+                    mode = 'filtered'\nreferenced = true\nnewest = 2\nsignatures = 'both'\npriority = 10";
+        let config = parse(text, &[]).unwrap();
+        assert_eq!(config.repository.len(), 2);
+        assert_eq!(config.repository.last().unwrap().newest, Some(2));
+        let shown = toml::to_string(&config).unwrap();
+        assert_eq!(parse(&shown, &[]).unwrap(), config);
+
+        let wrong = parse("[[repository]]\nmode = 'full'\nnewest = 2", &[]).unwrap().problems();
+        assert!(
+            wrong.iter().any(|problem| problem.starts_with("[[repository]] 1: `newest` has no effect")),
+            "{wrong:?}"
+        );
+        for invalid in ["mode = 'some'", "enable = true", "repository = ''", "newest = -1"] {
+            assert!(parse(&format!("[[repository]]\n{invalid}"), &[]).is_err(), "{invalid}");
+        }
     }
 
     #[test]

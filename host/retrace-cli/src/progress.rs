@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use retrace_mirror::Progress;
+use retrace_mirror::{AheadProgress, Progress};
 use retrace_worker::Observer;
 
 /// A spinner with a message, and a bar while bytes are counted. Silent where standard error is no terminal.
@@ -46,6 +46,13 @@ impl Progress for TerminalProgress {
             self.bar.set_style(style);
         }
         self.bar.set_position(done);
+    }
+}
+
+impl AheadProgress for TerminalProgress {
+    fn ahead(&self, packages: u64, of: u64, bytes: u64, of_bytes: u64) {
+        self.bar.set_message(format!("Fetching packages: {packages} of {of}"));
+        self.bytes(bytes, Some(of_bytes));
     }
 }
 

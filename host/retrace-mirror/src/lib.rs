@@ -15,6 +15,7 @@
 //! itself (`retrace-store`).
 
 mod access;
+mod ahead;
 mod archive;
 mod budget;
 mod checksum;
@@ -45,6 +46,7 @@ mod unpack;
 mod tests;
 
 pub use access::{Access, AccessRule, ClientCertificate, ProxyChoice, SshOptions};
+pub use ahead::{Ahead, AheadProgress, AheadReport};
 pub use error::{MetadataError, MirrorError};
 pub use expand::expand_mirror;
 pub use mirror::Mirror;

@@ -1,6 +1,7 @@
 //! Against real repositories, made by the distributions' own tools, real servers, and one that lies.
 
 mod access;
+mod ahead;
 mod archive;
 mod daemons;
 mod deb;

@@ -1,5 +1,7 @@
 //! Asking the index: packages by build-id, by path, by name.
 
+mod whole;
+
 use std::collections::HashMap;
 
 use retrace_types::{

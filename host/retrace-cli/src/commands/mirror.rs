@@ -1,26 +1,34 @@
 //! `retrace mirror`.
 
+mod ahead;
 pub(crate) mod publish;
 
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use retrace_mirror::{Outcome, SyncReport, expand_mirror};
-use retrace_types::{RepositoryContent, RepositorySpec};
+use retrace_mirror::{AheadReport, Outcome, Policy, SyncReport, expand_mirror};
+use retrace_store::Scope;
+use retrace_types::RepositorySpec;
 use serde::Serialize;
 
 use crate::{
     FAILED,
     args::{Format, MirrorCommand, SyncArgs},
+    commands::plugin,
     config::Config,
     progress::TerminalProgress,
     wiring,
 };
+use ahead::AheadDocument;
+
+/// Exit code: the index is up to date, but packages that a policy wants could not be had.
+const INCOMPLETE: u8 = 3;
 
 pub(crate) async fn run(config: &Config, command: &MirrorCommand) -> Result<ExitCode> {
     match command {
         MirrorCommand::Sync(args) => sync(config, args).await,
         MirrorCommand::Publish(args) => publish::run(config, args).await,
+        MirrorCommand::Check(args) => plugin::check::run(config, args).await,
         MirrorCommand::List { format } => list(config, *format).await,
     }
 }
@@ -31,29 +39,64 @@ async fn sync(config: &Config, args: &SyncArgs) -> Result<ExitCode> {
     let specs = plugins.repositories(&release, args.architecture)?;
     let expand = |mirror: &String| expand_mirror(mirror, &release, args.architecture);
     let mirrors: Vec<_> = args.mirrors.iter().map(expand).collect::<Result<_, _>>()?;
-    let specs = with_mirrors(specs, &mirrors)?;
+    let policy = |spec: &RepositorySpec| Policy::of(&config.repository, &release.id, args.architecture, spec);
+    let off = if mirrors.is_empty() { off(&specs, policy) } else { Vec::new() };
+    let specs = with_mirrors(specs, &mirrors, policy)?;
 
-    let mut config = config.clone();
-    config.mirror.operator_keys.extend(args.keys.iter().cloned());
-    let mirror = wiring::mirror(&config, wiring::store(&config).await?)?;
-    let report = {
-        let progress = TerminalProgress::new();
-        mirror.sync(&release, args.architecture, &specs, &progress).await?
-    };
+    let mut with_keys = config.clone();
+    with_keys.mirror.operator_keys.extend(args.keys.iter().cloned());
+    let mirror = wiring::mirror(&with_keys, wiring::store(config).await?)?;
+    let progress = TerminalProgress::new();
+    let report = mirror.sync(&release, args.architecture, &specs, &progress).await?;
+    let scope = Scope { release: release.id.clone(), architecture: args.architecture };
+    let ahead = mirror.plan_ahead(&scope, &config.repository).await?;
+    let fetched = if args.dry_run { AheadReport::default() } else { mirror.fetch_ahead(&ahead, &progress).await? };
+    drop(progress);
+    let packages = AheadDocument::new(args.dry_run, &ahead, &fetched);
     match args.format {
-        Format::Json => super::print_json(&SyncDocument::from(&report))?,
-        Format::Text => super::print(&sync_text(&report))?,
+        Format::Json => {
+            super::print_json(&SyncDocument { off, packages: Some(packages), ..SyncDocument::from(&report) })?
+        }
+        Format::Text => super::print(&(sync_text(&report) + &off_text(&off) + &packages.text()))?,
     }
     let failed = report.repositories.iter().any(|repository| matches!(repository.outcome, Outcome::Failed(_)));
-    Ok(if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    Ok(match (failed, fetched.failed.is_empty()) {
+        (true, _) => ExitCode::from(FAILED),
+        (false, false) => ExitCode::from(INCOMPLETE),
+        (false, true) => ExitCode::SUCCESS,
+    })
 }
 
-/// The repositories that the mirrors name, with those mirrors; where no mirror is named, all but the ones with source
-/// packages, which no analysis reads: debug packages bring the sources that the debugger shows.
-fn with_mirrors(specs: Vec<RepositorySpec>, mirrors: &[String]) -> Result<Vec<RepositorySpec>> {
+/// The repositories that are not read, and why.
+fn off(specs: &[RepositorySpec], policy: impl Fn(&RepositorySpec) -> Policy) -> Vec<OffDocument> {
+    let why = |spec: &RepositorySpec| {
+        let policy = policy(spec);
+        let why = policy.off_by_default.unwrap_or("a rule of the configuration says so");
+        (!policy.enabled).then(|| OffDocument { id: spec.id.clone(), by_default: policy.off_by_default.is_some(), why })
+    };
+    specs.iter().filter_map(why).collect()
+}
+
+/// The repositories that the mirrors name, with those mirrors, whether they are on or not; where no mirror is named, all
+/// that are on. What must be signed is what the operator says.
+fn with_mirrors(
+    specs: Vec<RepositorySpec>,
+    mirrors: &[String],
+    policy: impl Fn(&RepositorySpec) -> Policy,
+) -> Result<Vec<RepositorySpec>> {
+    let mut specs: Vec<_> = specs
+        .into_iter()
+        .map(|spec| {
+            let policy = policy(&spec);
+            (policy.applied_to(spec), policy)
+        })
+        .collect();
     if mirrors.is_empty() {
-        return Ok(specs.into_iter().filter(|spec| spec.content != RepositoryContent::Sources).collect());
+        specs.retain(|(_, policy)| policy.enabled);
+        specs.sort_by_key(|(_, policy)| policy.priority);
+        return Ok(specs.into_iter().map(|(spec, _)| spec).collect());
     }
+    let specs: Vec<_> = specs.into_iter().map(|(spec, _)| spec).collect();
     let mut chosen: Vec<RepositorySpec> = Vec::new();
     for argument in mirrors {
         let (id, url) = split_mirror(argument);
@@ -84,6 +127,18 @@ fn split_mirror(argument: &str) -> (Option<&str>, &str) {
 #[derive(Serialize)]
 struct SyncDocument {
     repositories: Vec<RepositoryDocument>,
+    /// Repositories of the release that are not mirrored.
+    off: Vec<OffDocument>,
+    /// What was fetched ahead, or would have been.
+    packages: Option<AheadDocument>,
+}
+
+#[derive(Serialize)]
+struct OffDocument {
+    id: String,
+    /// No rule said so.
+    by_default: bool,
+    why: &'static str,
 }
 
 #[derive(Serialize)]
@@ -130,7 +185,7 @@ impl From<&SyncReport> for SyncDocument {
                 milliseconds: repository.duration.as_secs_f64() * 1000.0,
             }
         });
-        Self { repositories: repositories.collect() }
+        Self { repositories: repositories.collect(), off: Vec::new(), packages: None }
     }
 }
 
@@ -162,8 +217,12 @@ fn sync_text(report: &SyncReport) -> String {
     text
 }
 
+fn off_text(off: &[OffDocument]) -> String {
+    off.iter().map(|repository| format!("{:<20} off       {}\n", repository.id, repository.why)).collect()
+}
+
 /// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -215,7 +274,8 @@ async fn list(config: &Config, format: Format) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use retrace_types::{RepositoryLayout, SignaturePolicy};
+    use retrace_mirror::{Rule, Signatures};
+    use retrace_types::{RepositoryContent, RepositoryLayout, SignaturePolicy};
 
     use super::*;
 
@@ -232,13 +292,39 @@ mod tests {
         }
     }
 
+    fn policy_of(rules: &[Rule]) -> impl Fn(&RepositorySpec) -> Policy + use<'_> {
+        move |spec| Policy::of(rules, &"fedora-40".parse().unwrap(), retrace_types::Architecture::X86_64, spec)
+    }
+
+    #[test]
+    fn rules_switch_repositories_and_order_them() {
+        let specs = || vec![spec("releases"), spec("updates"), spec("updates-testing")];
+        let rule = |pattern: &str, rule: Rule| Rule { repository: Some(pattern.parse().unwrap()), ..rule };
+        let rules = [
+            rule("updates*", Rule { priority: Some(10), signatures: Some(Signatures::None), ..Rule::default() }),
+            rule("releases", Rule { enabled: Some(false), ..Rule::default() }),
+        ];
+        let chosen = with_mirrors(specs(), &[], policy_of(&rules)).unwrap();
+        let [updates] = chosen.as_slice() else { panic!("{chosen:?}") };
+        assert_eq!((updates.id.as_str(), updates.signatures), ("updates", SignaturePolicy::OFF));
+        let off: Vec<_> = off(&specs(), policy_of(&rules)).into_iter().map(|off| (off.id, off.by_default)).collect();
+        assert_eq!(off, [("releases".to_owned(), false), ("updates-testing".to_owned(), true)]);
+
+        let on = [
+            rule("updates*", Rule { priority: Some(10), ..Rule::default() }),
+            rule("*-testing", Rule { enabled: Some(true), priority: Some(5), ..Rule::default() }),
+        ];
+        let ids: Vec<_> = with_mirrors(specs(), &[], policy_of(&on)).unwrap().into_iter().map(|spec| spec.id).collect();
+        assert_eq!(ids, ["updates-testing", "updates", "releases"]);
+    }
+
     #[test]
     fn mirrors_choose_repositories() {
         let source = RepositorySpec { content: RepositoryContent::Sources, ..spec("source") };
         let specs = || vec![spec("releases"), spec("updates"), spec("debug"), source.clone()];
         let chosen = |mirrors: &[&str]| {
             let mirrors: Vec<_> = mirrors.iter().map(|m| (*m).to_owned()).collect();
-            with_mirrors(specs(), &mirrors)
+            with_mirrors(specs(), &mirrors, policy_of(&[]))
                 .map(|specs| specs.into_iter().map(|spec| (spec.id, spec.mirrors.join(" "))).collect::<Vec<_>>())
         };
         let pair = |id: &str, url: &str| (id.to_owned(), url.to_owned());

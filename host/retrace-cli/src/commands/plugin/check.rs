@@ -11,7 +11,7 @@ use crate::{args::Format, commands, config::Config, wiring};
 /// Reach the mirrors of a release, as its plugin names them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  retrace plugin check debian 12 x86_64\n  \
-                        retrace plugin check fedora 40 x86_64 --only-invalid\n\n\
+                        retrace mirror check fedora 40 x86_64 --only-invalid\n\n\
                         Each mirror is asked for the file that its metadata starts with (repodata/repomd.xml, dists/SUITE/InRelease).\n\
                         Nothing is kept, and signatures are not checked; `retrace mirror sync` does both.\n\n\
                         Exit codes: 0 every repository has a mirror that answers, 1 one has none, 2 wrong usage, or no such plugin,\n\

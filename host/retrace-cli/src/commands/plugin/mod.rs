@@ -6,7 +6,7 @@ mod bench;
 mod build;
 mod call;
 mod change;
-mod check;
+pub(crate) mod check;
 pub(crate) mod compile;
 mod component;
 mod dev;

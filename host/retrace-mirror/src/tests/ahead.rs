@@ -1,0 +1,65 @@
+use super::{
+    server::{Answer, Server},
+    support::{Bench, fixture, rpm_spec, scope},
+};
+use crate::{Filter, Mode, Rule};
+
+fn rule(mode: Mode) -> Rule {
+    Rule { mode: Some(mode), ..Rule::default() }
+}
+
+#[tokio::test]
+async fn full_fetches_everything_once_and_one_failure_stops_nothing() {
+    let Some(fixture) = fixture().await else { return };
+    let server = Server::start(&fixture.path("rpm"), |request| {
+        if request.path.contains("greet-libs-2") && request.before < 20 { Answer::Status(404) } else { Answer::Honest }
+    })
+    .await;
+    let bench = Bench::new(&fixture).await;
+    bench.sync_updates(&rpm_spec(&[&server.url])).await;
+
+    let nothing = bench.mirror.plan_ahead(&scope(), &[]).await.unwrap();
+    assert_eq!((nothing.plan.fetch.len(), nothing.repositories.len()), (0, 1));
+
+    let rules = [rule(Mode::Full)];
+    let ahead = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    assert_eq!(ahead.plan.fetch.len(), 6);
+    let report = bench.mirror.fetch_ahead(&ahead, &()).await.unwrap();
+    assert_eq!(report.fetched, 5);
+    let failed: Vec<_> = report.failed.iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(failed, ["greet-libs-2-1.x86_64"]);
+
+    let again = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    assert_eq!((again.plan.fetch.len(), again.plan.keep.len()), (1, 5), "what is here is not fetched again");
+}
+
+#[tokio::test]
+async fn filtered_fetches_the_newest_version_of_what_is_named() {
+    let Some(fixture) = fixture().await else { return };
+    let server = Server::honest(&fixture.path("rpm")).await;
+    let bench = Bench::new(&fixture).await;
+    bench.sync_updates(&rpm_spec(&[&server.url])).await;
+    let rules = [Rule { include: Some(vec!["greet".parse().unwrap()]), newest: Some(1), ..rule(Mode::Filtered) }];
+    let ahead = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    assert_ne!(ahead.repositories.first().unwrap().1.filter, Filter::default());
+    assert_eq!(bench.mirror.fetch_ahead(&ahead, &()).await.unwrap().fetched, 1);
+    let local: Vec<_> =
+        bench.store.packages(&scope()).await.unwrap().into_iter().filter(|p| p.local.is_some()).collect();
+    assert_eq!(local.iter().map(|package| package.id.to_string()).collect::<Vec<_>>(), ["greet-2-1.x86_64"]);
+}
+
+#[tokio::test]
+async fn what_a_retrace_fetched_gets_its_debug_package() {
+    let Some(fixture) = fixture().await else { return };
+    let server = Server::honest(&fixture.path("rpm")).await;
+    let bench = Bench::new(&fixture).await;
+    bench.sync_updates(&rpm_spec(&[&server.url])).await;
+    let rules = [Rule { referenced: Some(true), ..rule(Mode::Filtered) }];
+    assert_eq!(bench.mirror.plan_ahead(&scope(), &rules).await.unwrap().plan.fetch.len(), 0);
+
+    let used = bench.store.find_packages(&scope(), "greet").await.unwrap().remove(0);
+    bench.mirror.fetch(&used, &()).await.unwrap();
+    let ahead = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    let wanted: Vec<_> = ahead.plan.fetch.iter().map(|n| ahead.candidates[*n].id.to_string()).collect();
+    assert_eq!(wanted, [format!("greet-debuginfo-{}.x86_64", used.id.full_version())]);
+}
