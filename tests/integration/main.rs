@@ -8,6 +8,7 @@ mod contract;
 mod fixtures;
 mod hostile;
 mod mirror_server;
+mod modes;
 mod odd;
 mod plugin_library;
 mod plugin_worker;

@@ -53,7 +53,13 @@ fn check_reaches_each_mirror() {
     cli.run_within(BUILD_LIMIT, ["plugin", "build", "loop", "--out", "plugins/loop.wasm"]).expect_code(0);
     let plugins = cli.path("plugins");
     cli.set("RETRACE_PLUGIN_DIR", plugins);
-    let check = |more: &[&str]| cli.run(["plugin", "check", "loop", "1", "x86_64"].iter().chain(more));
+    // Operators of mirrors and authors of plugins have the same command.
+    let check = |more: &[&str]| {
+        let [plugin, mirror] =
+            ["plugin", "mirror"].map(|area| cli.run([area, "check", "loop", "1", "x86_64"].iter().chain(more)));
+        assert_eq!((plugin.code, &plugin.stdout), (mirror.code, &mirror.stdout));
+        mirror
+    };
 
     let run = check(&[]).expect_code(1);
     assert!(run.stdout.contains("FAIL  base") && run.stdout.contains("does not exist"), "{run}");

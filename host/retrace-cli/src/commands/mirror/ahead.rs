@@ -70,7 +70,8 @@ impl AheadDocument {
             let _ = writeln!(text, "  {package} could not be had: {error}");
         }
         if self.skipped > 0 {
-            let _ = writeln!(text, "  {} more were not tried: their repository failed too often in a row", self.skipped);
+            let _ =
+                writeln!(text, "  {} more were not tried: their repository failed too often in a row", self.skipped);
         }
         text
     }
