@@ -76,6 +76,8 @@ pub(crate) struct MirrorConfig {
     pub(crate) connect_timeout_seconds: u64,
     /// Longest silence of a mirror during a transfer.
     pub(crate) idle_timeout_seconds: u64,
+    /// Ask the archives that plugins name for packages that no mirror has any more. Mirrors given with --mirror stand alone.
+    pub(crate) archives: bool,
     /// How servers are reached: certificates, passwords, proxies, limits.
     pub(crate) access: Vec<AccessConfig>,
 }
@@ -168,7 +170,13 @@ impl Default for PluginsConfig {
 
 impl Default for MirrorConfig {
     fn default() -> Self {
-        Self { operator_keys: Vec::new(), connect_timeout_seconds: 10, idle_timeout_seconds: 30, access: Vec::new() }
+        Self {
+            operator_keys: Vec::new(),
+            connect_timeout_seconds: 10,
+            idle_timeout_seconds: 30,
+            archives: true,
+            access: Vec::new(),
+        }
     }
 }
 

@@ -149,7 +149,7 @@ fn write_modules(out: &mut String, backtrace: &Backtrace, style: Style) -> fmt::
     let debug = backtrace.packages.iter().filter(|package| package.kind == PackageKind::DebugInfo).count();
     writeln!(out, "Packages: {}, {debug} of them debug information", backtrace.packages.len())?;
     for package in backtrace.packages.iter().filter(|package| package.signature == retrace_types::SignatureState::Off) {
-        writeln!(out, "  {} {}", style.warning("NOT VERIFIED"), package.id)?;
+        writeln!(out, "  {} {}", style.warning("NOT VERIFIED"), clean(&package.id.to_string()))?;
     }
     Ok(())
 }
@@ -188,7 +188,7 @@ fn duration(milliseconds: f64) -> String {
 }
 
 /// Names come from a hostile core: no control character reaches the terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -199,6 +199,33 @@ mod tests {
     #[test]
     fn escape_sequences_of_a_hostile_core_are_defused() {
         assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    /// The packages of a result whose repositories had these policies.
+    #[test]
+    fn packages_that_nobody_verified_are_told() {
+        let package = |name: &str, signature: &str| {
+            let id = r#""epoch":null,"version":"1","release":"1","arch":"x86_64""#;
+            let sha256 = "0".repeat(64);
+            format!(
+                r#"{{"id":{{"name":"{name}",{id}}},"kind":"binary","sha256":"{sha256}","signature":{signature},"repository":"r"}}"#
+            )
+        };
+        let packages = [
+            package("signed", r#"{"state":"package","fingerprint":"AB"}"#),
+            package("listed", r#"{"state":"metadata","fingerprint":"AB"}"#),
+            package("loose", r#"{"state":"off"}"#),
+        ];
+        let document = format!(
+            r#"{{"schema":"retrace-backtrace/1","complete":true,"release":null,"architecture":"x86_64",
+            "process":{{"pid":null,"command":null,"arguments":null,"executable":null}},"signal":null,
+            "packages":[{}],"modules":[],"threads":[],"gaps":[],"engine":"gdb","timings":[]}}"#,
+            packages.join(",")
+        );
+        let backtrace: Backtrace = serde_json::from_str(&document).unwrap();
+        let text = super::backtrace(&backtrace, Style::Plain);
+        assert!(text.contains("NOT VERIFIED loose-1-1.x86_64"), "{text}");
+        assert_eq!(text.matches("NOT VERIFIED").count(), 1, "{text}");
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::{
     transfer::Source,
 };
 
+/// The settings; the value of each is a base URL.
+const KOJI: &str = "archive-koji";
+const SNAPSHOT: &str = "archive-snapshot";
+const SETTINGS: [&str; 2] = [KOJI, SNAPSHOT];
 /// Most bytes of an answer that lists the files of one version of one package.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 /// Most keys whose signed copies are asked for.
@@ -41,11 +45,19 @@ enum Layout {
 /// The archives of a repository with the URL as it names them, in order.
 pub(crate) fn archives(spec: &RepositorySpec) -> Vec<(String, Result<Archive, MirrorError>)> {
     let named = spec.config.iter().filter_map(|(key, url)| match key.as_str() {
-        "archive-koji" => Some((url, Layout::Koji)),
-        "archive-snapshot" => Some((url, Layout::Snapshot)),
+        KOJI => Some((url, Layout::Koji)),
+        SNAPSHOT => Some((url, Layout::Snapshot)),
         _ => None,
     });
     named.map(|(url, layout)| (shown(url), Base::parse(url).map(|base| Archive { base, layout }))).collect()
+}
+
+/// A repository with mirrors of the operator's in place of its own. The archives go with those: who gives mirrors of their
+/// own wants nothing from elsewhere.
+#[must_use]
+pub fn with_own_mirrors(spec: &RepositorySpec, mirrors: Vec<String>) -> RepositorySpec {
+    let config = spec.config.iter().filter(|(key, _)| !SETTINGS.contains(&key.as_str())).cloned().collect();
+    RepositorySpec { mirrors, config, ..spec.clone() }
 }
 
 impl Archive {

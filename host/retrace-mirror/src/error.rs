@@ -255,7 +255,7 @@ pub enum MirrorError {
     },
     /// The signature of the metadata is not good.
     #[error(
-        "{url} carries no good signature: check that the repository's key is in the key folder, or give it with --key"
+        "{url} carries no good signature: use another mirror; where its key is the reason, get the key's present state from the distribution and give it with --key"
     )]
     Signature {
         /// The file.
@@ -305,13 +305,43 @@ pub enum MirrorError {
     },
     /// There is no key.
     #[error(
-        "key {path} of repository {repository} is missing: get it from the distribution, check its fingerprint, and put it there, or give a key with --key"
+        "key {path} of repository {repository} is missing: get the key with the fingerprint {fingerprint} where README.md in that folder says and put it there, or give a key with --key"
     )]
     MissingKey {
         /// Where it should be.
         path: PathBuf,
         /// The repository.
         repository: String,
+        /// Its fingerprint, where it is pinned.
+        fingerprint: String,
+    },
+    /// The key of a signature is not among the repository's keys.
+    #[error(
+        "{what} is signed by {issuers}, which is no key of repository {repository}: if the distribution announces this key (README.md in {folder} names where), put it into {folder} and name it in the plugin, or give it with --key; if not, do not trust the mirror"
+    )]
+    UnknownSigner {
+        /// What is signed.
+        what: String,
+        /// Fingerprints or key ids that its signatures name.
+        issuers: String,
+        /// The repository.
+        repository: String,
+        /// Where keys of its distribution lie.
+        folder: PathBuf,
+    },
+    /// A package that was kept before has other bytes now.
+    #[error(
+        "package {package} from {url} has other bytes ({offered}) than the copy that was kept before ({known}): it is not taken; ask the distribution why it replaced the file"
+    )]
+    Changed {
+        /// The package.
+        package: String,
+        /// Where it came from.
+        url: String,
+        /// What was kept.
+        known: String,
+        /// What came.
+        offered: String,
     },
     /// A repository that must be signed has no key at all.
     #[error(

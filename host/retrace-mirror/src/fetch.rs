@@ -3,14 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use retrace_package::{Keyring, PackageError, VerifiedPackage, recorded, verify_digest, verify_rpm};
-use retrace_store::{IndexedPackage, LocalCopy, Repository};
-use retrace_types::{PackageFormat, Sha256, SignatureState};
+use retrace_store::{FileIdentity, Incident, IndexedPackage, LocalCopy, Repository};
+use retrace_types::{PackageFormat, Sha256, SignaturePolicy, SignatureState};
 use tokio::sync::OnceCell;
 
 use crate::{
     MirrorError, Progress,
     archive::{self, Archive},
     checksum::Checksum,
+    keys,
     location::{Location, Place},
     mirror::Inner,
     revision::Revision,
@@ -43,12 +44,22 @@ impl Inner {
         package: &IndexedPackage,
         progress: &dyn Progress,
     ) -> Result<VerifiedPackage, MirrorError> {
-        if let Some(verified) = package.local.as_ref().and_then(|copy| self.kept(copy)) {
+        if let Some(verified) = package.local.as_ref().and_then(|copy| self.kept(copy))
+            && !self.wants_more(package, &verified).await?
+        {
             return Ok(verified);
         }
         let fetched = self.join_fetch(package);
         let copy = fetched.get_or_try_init(|| self.fetch_now(package, progress)).await?;
         self.kept(copy).ok_or_else(|| MirrorError::NotVouched { package: package.id.to_string() })
+    }
+
+    /// True if a copy was taken while nothing was verified, and now something is: it has to pass, too.
+    async fn wants_more(&self, package: &IndexedPackage, copy: &VerifiedPackage) -> Result<bool, MirrorError> {
+        if *copy.signature() != SignatureState::Off {
+            return Ok(false);
+        }
+        Ok(self.store.repository(package.repository).await?.spec.signatures != SignaturePolicy::OFF)
     }
 
     /// A copy that was verified before; none if somebody removed it.
@@ -105,8 +116,11 @@ impl Inner {
                 Err(error) => attempts.push((mirror, error)),
             }
         }
-        if attempts.iter().any(|(_, error)| matches!(error, MirrorError::NotFound { .. })) {
-            // Upstream has dropped it.
+        // Upstream has dropped it, or replaced it under its name.
+        let is_gone = |error: &MirrorError| {
+            matches!(error, MirrorError::NotFound { .. } | MirrorError::Changed { .. }) || error.is_wrong()
+        };
+        if self.transfer.options().archives && attempts.iter().any(|(_, error)| is_gone(error)) {
             for (url, archive) in archive::archives(&repository.spec) {
                 progress.step(&format!("Fetching {} from {url}", package.id));
                 match self.fetch_archived(&errand, archive, &repository).await {
@@ -153,7 +167,12 @@ impl Inner {
             match done {
                 Ok(copy) => return Ok(copy),
                 // A copy by another key, or without a signature: the next one may be the right one.
-                Err(error @ (MirrorError::NotFound { .. } | MirrorError::Refused { .. })) => last = Some(error),
+                Err(
+                    error @ (MirrorError::NotFound { .. }
+                    | MirrorError::Refused { .. }
+                    | MirrorError::UnknownSigner { .. }
+                    | MirrorError::Changed { .. }),
+                ) => last = Some(error),
                 Err(error) if error.is_wrong() => last = Some(error),
                 Err(error) => return Err(error),
             }
@@ -175,17 +194,56 @@ impl Inner {
             Err(source) => {
                 // It would be taken for complete the next time.
                 let _ = std::fs::remove_file(&download.path);
-                return Err(MirrorError::Refused {
-                    package: package.id.to_string(),
-                    url: place.to_string(),
-                    source: source.into(),
-                });
+                return Err(self.refused(package, place, source).await?);
             }
         };
+        if let Some(known) = package.local.as_ref().filter(|known| known.sha256 != verified.sha256()) {
+            let _ = std::fs::remove_file(&download.path);
+            return Err(self.changed(package, place, known, &verified).await?);
+        }
         self.store.put_package_file(&download.path, &download.sha256).await?;
         let copy = self.keep(package, &verified).await?;
         let _ = std::fs::remove_file(&download.path);
         Ok(copy)
+    }
+
+    /// Why a package is not taken that does not pass verification.
+    async fn refused(
+        &self,
+        package: &IndexedPackage,
+        place: &Place,
+        source: PackageError,
+    ) -> Result<MirrorError, MirrorError> {
+        let (id, url) = (package.id.to_string(), place.to_string());
+        Ok(match source {
+            PackageError::KeyMissing { issuers, .. } => {
+                let spec = self.store.repository(package.repository).await?.spec;
+                let folder = keys::folder(&spec, self.transfer.options());
+                MirrorError::UnknownSigner { what: format!("{id} from {url}"), issuers, repository: spec.id, folder }
+            }
+            source => MirrorError::Refused { package: id, url, source: source.into() },
+        })
+    }
+
+    /// A package that was kept before came with other bytes: an incident, whatever its signature says.
+    async fn changed(
+        &self,
+        package: &IndexedPackage,
+        place: &Place,
+        known: &LocalCopy,
+        verified: &VerifiedPackage,
+    ) -> Result<MirrorError, MirrorError> {
+        let (id, location) = (package.id.to_string(), package.location.clone());
+        let identity = |sha256, size_bytes| FileIdentity { sha256: Some(sha256), size_bytes: Some(size_bytes) };
+        let was = identity(known.sha256, known.size_bytes);
+        let is = identity(verified.sha256(), verified.size_bytes());
+        let mut incident = Incident::new(package.repository, id.clone(), location, was, is);
+        let finding = format!("it came when the kept copy was lost, and is {}", verified.signature());
+        incident.finding = Some(finding);
+        self.store.record_incident(&incident).await?;
+        tracing::warn!(%incident, "a package changed under its name");
+        let (known, offered) = (was.to_string(), is.to_string());
+        Ok(MirrorError::Changed { package: id, url: place.to_string(), known, offered })
     }
 
     /// Takes the copy of the package that a run left in the store without noting it: it was killed, or another

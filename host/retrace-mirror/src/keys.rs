@@ -31,7 +31,14 @@ pub(crate) fn read_keys(spec: &RepositorySpec, options: &MirrorOptions) -> Resul
                 add(&mut keyring, &path, &data)?;
             }
             Err(MirrorError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                let error = MirrorError::MissingKey { path, repository: spec.id.clone() };
+                let error = MirrorError::MissingKey {
+                    path,
+                    repository: spec.id.clone(),
+                    fingerprint: key
+                        .fingerprint
+                        .clone()
+                        .unwrap_or_else(|| "that the distribution announces".to_owned()),
+                };
                 tracing::warn!(error = %chain(&error), "a key is missing");
                 missing = Some(error);
             }
@@ -42,6 +49,12 @@ pub(crate) fn read_keys(spec: &RepositorySpec, options: &MirrorOptions) -> Resul
         return Err(missing.unwrap_or_else(|| MirrorError::NoKey { repository: spec.id.clone() }));
     }
     Ok(keyring)
+}
+
+/// The folder where the keys of a repository are expected.
+pub(crate) fn folder(spec: &RepositorySpec, options: &MirrorOptions) -> PathBuf {
+    let of_key = spec.keys.first().and_then(|key| key_path(&options.keys_dir, key).ok());
+    of_key.as_deref().and_then(Path::parent).unwrap_or(&options.keys_dir).to_owned()
 }
 
 fn key_path(keys_dir: &Path, key: &KeyFile) -> Result<PathBuf, MirrorError> {

@@ -7,7 +7,7 @@
 //! [`Access`] says how an operator's ones are reached.
 //!
 //! Promises: what a repository's policy wants signed is verified before it is indexed or kept; sizes and checksums are
-//! checked while data arrives, and never more is read than was announced; an index is replaced in one transaction, so a
+//! checked while data arrives, and never more is read than was announced; a package that changed under its name is reported, not taken; an index is replaced in one transaction, so a
 //! run that is killed leaves the old one, and what it downloaded is used by the next; a location that a repository names
 //! never leaves its base; a path or a name is a hint where to look, only a build-id decides.
 //!
@@ -24,7 +24,10 @@ mod directory;
 mod error;
 mod expand;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
+mod incident;
 mod keys;
 mod location;
 mod mappable;
@@ -47,6 +50,7 @@ mod tests;
 
 pub use access::{Access, AccessRule, ClientCertificate, ProxyChoice, SshOptions};
 pub use ahead::{Ahead, AheadProgress, AheadReport};
+pub use archive::with_own_mirrors;
 pub use error::{MetadataError, MirrorError};
 pub use expand::expand_mirror;
 pub use mirror::Mirror;

@@ -46,7 +46,7 @@ pub(crate) async fn expand<'s>(
 }
 
 /// The base URLs of a list, one a line. A list from a server cannot lead to a folder of this machine.
-fn named(list_of: &Base, list: &[u8]) -> Vec<String> {
+pub(crate) fn named(list_of: &Base, list: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(list);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let allowed = |line: &&str| match (list_of, Base::parse(line)) {

@@ -25,6 +25,8 @@ pub struct MirrorOptions {
     pub limits: Limits,
     /// Use what is there, ask no server.
     pub offline: bool,
+    /// Ask the archives that a repository names for packages that its mirrors no longer have.
+    pub archives: bool,
     /// How mirrors are reached that no rule is for.
     pub access: Access,
     /// Rules for some of them; the first one that applies counts.
@@ -46,6 +48,7 @@ impl Default for MirrorOptions {
             retry_pause: Duration::from_millis(500),
             limits: Limits::default(),
             offline: false,
+            archives: true,
             access: Access::default(),
             access_rules: Vec::new(),
             settle_pause: Duration::from_secs(10),

@@ -15,9 +15,9 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use retrace_package::Keyring;
-use retrace_store::{NewPackage, NewRepository, PathKey, RepositoryKey, RepositoryLock, Store, StoreError};
-use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256};
+use retrace_package::{Keyring, PackageError};
+use retrace_store::{Incident, NewPackage, NewRepository, PathKey, RepositoryKey, RepositoryLock, Store, StoreError};
+use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256, SignaturePolicy};
 
 use crate::{
     MirrorError, Progress, keys,
@@ -53,6 +53,10 @@ pub struct RepositoryReport {
     pub mirror: Option<String>,
     /// Mirrors that were tried or left out before, and why; empty if none answered: the outcome names them then.
     pub failed_mirrors: Vec<(String, MirrorError)>,
+    /// Packages that are offered with other bytes than are known: not taken.
+    pub incidents: Vec<Incident>,
+    /// What is verified of the repository, by its policy.
+    pub verified: SignaturePolicy,
     /// What is worth knowing beside the outcome.
     pub notes: Vec<String>,
     /// Bytes of metadata that came, before decompression.
@@ -130,6 +134,8 @@ async fn sync_reported(
         outcome: Outcome::Unchanged,
         mirror: None,
         failed_mirrors: Vec::new(),
+        incidents: Vec::new(),
+        verified: spec.signatures,
         notes: Vec::new(),
         bytes: 0,
         duration: Duration::ZERO,
@@ -250,11 +256,12 @@ impl Job<'_> {
         new.packages.retain(|package| seen.insert(package.location.clone()));
         let build_ids = new.packages.iter().map(|package| package.build_ids.len() as u64).sum();
         self.progress.step(&format!("Indexing {} packages of {}", new.packages.len(), self.spec.id));
-        store.replace_metadata(key, &new.revision.to_string(), &new.packages, &new.paths).await?;
+        report.incidents = store.replace_metadata(key, &new.revision.to_string(), &new.packages, &new.paths).await?;
         for file in new.files {
             // What cannot be removed now is swept up later.
             let _ = std::fs::remove_file(file);
         }
+        self.compare(base, &mut report.incidents).await?;
         Ok(Outcome::Updated { packages: new.packages.len() as u64, build_ids })
     }
 
@@ -266,6 +273,19 @@ impl Job<'_> {
             RepositoryLayout::Other(layout) => {
                 Err(MirrorError::UnsupportedLayout { repository: self.spec.id.clone(), layout: layout.clone() })
             }
+        }
+    }
+
+    /// Why the signature of a top file does not count.
+    fn bad_signature(&self, place: &Place, source: PackageError) -> MirrorError {
+        match source {
+            PackageError::KeyMissing { issuers, .. } => MirrorError::UnknownSigner {
+                what: place.to_string(),
+                issuers,
+                repository: self.spec.id.clone(),
+                folder: keys::folder(self.spec, self.source.options()),
+            },
+            source => MirrorError::Signature { url: place.to_string(), source: source.into() },
         }
     }
 

@@ -6,6 +6,7 @@ mod archive;
 mod daemons;
 mod deb;
 mod faults;
+mod incidents;
 mod lies;
 mod mirrors;
 mod resolve;

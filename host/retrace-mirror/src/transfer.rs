@@ -434,6 +434,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The package files that listings of all kinds make of a text, each as a folder below the base; for the fuzz target
+/// `listings`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_listings(base: &Base, text: &str) -> Vec<Listed> {
+    let wanted = Wanted::packages(base, 100);
+    let mut walk = listing::Walk::new(&wanted);
+    let links = index_page::links(text).into_iter().map(|link| (link.name, link.is_folder));
+    for (name, is_folder) in links.chain(rsync::fuzz_entries(text)).chain(ftp::fuzz_entries(text)) {
+        if is_folder {
+            walk.folder(None, &name);
+        } else if walk.file(None, &name, None, "").is_err() {
+            break;
+        }
+    }
+    walk.finish()
+}
+
+/// Reads a file of credentials; for the fuzz target `texts`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_credentials(text: &str) {
+    if let Ok(credentials) = Credentials::parse(text) {
+        let _ = credentials.of("mirror.example", Some(443));
+    }
+}
+
 /// Digest of a file on disk.
 pub(crate) fn sha256_of(path: &Path) -> std::io::Result<Sha256> {
     let mut digester = Digester::for_checksum(None);

@@ -52,4 +52,4 @@ pub use rpm_facts::{Change, Comparison, Dependency, FileKind, MAX_CHANGES, Packa
 pub use scan::scan_build_ids;
 pub use sign::{MAX_SECRET_KEY_BYTES, SignError, Signer};
 pub use signature::{SignedText, verify_cleartext, verify_detached, verify_detached_now};
-pub use verify::{VerifiedPackage, recorded, verify_digest, verify_rpm};
+pub use verify::{VerifiedPackage, recorded, rpm_content_sha256, verify_digest, verify_rpm};

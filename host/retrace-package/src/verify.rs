@@ -143,6 +143,22 @@ pub fn verify_rpm(path: &Path, keyring: &Keyring, expected: Option<Sha256>) -> R
     Ok(VerifiedPackage { path: path.to_owned(), size_bytes: input.bytes, sha256, signature })
 }
 
+/// Digest of an .rpm without its signatures, of header and payload: two files with the same one are the same package, however
+/// often it was signed.
+///
+/// # Errors
+/// [`PackageError::NotAPackage`], [`PackageError::Read`], or any of a damaged file.
+pub fn rpm_content_sha256(path: &Path) -> Result<Sha256, PackageError> {
+    let io = |source: io::Error| Fault::Io(source).at(path);
+    let mut file = File::open(path).map_err(io)?;
+    let headers = Headers::read(&mut BufReader::new(&file), &Limits::default()).map_err(|fault| fault.at(path))?;
+    file.seek(SeekFrom::Start(headers.main_offset)).map_err(io)?;
+    let mut input =
+        Hashing { inner: BufReader::with_capacity(CHUNK_BYTES, file), digest: sha2::Sha256::new(), bytes: 0 };
+    io::copy(&mut input, &mut io::sink()).map_err(io)?;
+    Ok(Sha256::from_bytes(input.digest.finalize().into()))
+}
+
 /// Verifies a package by size and digest, which verified metadata names: `signature` says what vouches for them.
 ///
 /// # Errors

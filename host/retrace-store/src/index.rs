@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use retrace_types::{MemberBuildId, PackageFormat, PackageId, PackageKind, Sha256, SignatureState};
 
-use crate::{PackageKey, RepositoryKey, Store, StoreError, database::Dialect, index::packages::Changes, rows, status};
+use crate::{
+    Incident, PackageKey, RepositoryKey, Store, StoreError, database::Dialect, incidents, index::packages::Changes,
+    rows, status,
+};
 
 pub use members::Members;
 pub(crate) use members::read_owner;
@@ -46,8 +49,8 @@ pub struct NewPackage {
 impl Store {
     /// Replaces what is known of a repository by new metadata, in one transaction.
     ///
-    /// A package that the metadata no longer lists stays. One whose digest changed loses its local copy and its scanned
-    /// build-ids. Of two packages with one location the later one counts. `paths` are paths with the names of the packages
+    /// A package that the metadata no longer lists stays. One that it lists with other bytes than are known, at the same
+    /// location or elsewhere under the same name and version, stays as it is known; the incident is kept and returned. Of two packages with one location the later one counts. `paths` are paths with the names of the packages
     /// that own them. Only what differs is written.
     ///
     /// # Errors
@@ -59,18 +62,20 @@ impl Store {
         revision: &str,
         packages: &[NewPackage],
         paths: &[(PathKey, Arc<str>)],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Incident>, StoreError> {
         const ACTION: &str = "replace the metadata of a repository";
         let failed = StoreError::database;
         let _filling = self.filling.lock().await;
         let mut transaction = self.database.begin_numbering(ACTION).await?;
         let dialect = self.database.dialect;
-        let changes = Changes::read(&mut transaction, repository, packages).await?;
-        let removed = changes.write(&mut transaction, dialect, repository).await?;
+        let mut changes = Changes::read(&mut transaction, repository, packages).await?;
+        changes.write(&mut transaction, dialect, repository).await?;
         let members = changes.keyed.iter().flat_map(|(id, package)| members::rows_of(*id, &package.build_ids));
         let written = members::insert(&mut transaction, dialect, members.collect()).await?;
-        status::count_build_ids(&mut transaction, repository, written, removed).await?;
+        status::count_build_ids(&mut transaction, repository, written, 0).await?;
         paths::replace(&mut transaction, dialect, repository, paths).await?;
+        let mut incidents = std::mem::take(&mut changes.incidents);
+        incidents::record(&mut transaction, repository, &mut incidents).await?;
         let done = sqlx::query(
             "UPDATE repositories SET revision = $1, synced_at = $2
              WHERE id = $3 AND (lock_owner IS NULL OR lock_owner = $4 OR lock_expires_at <= $2)",
@@ -90,11 +95,12 @@ impl Store {
             let analyze = sqlx::query("ANALYZE names, builds, packages, build_ids, paths");
             analyze.execute(&mut *transaction).await.map_err(failed(ACTION))?;
         }
-        transaction.commit().await.map_err(failed(ACTION))
+        transaction.commit().await.map_err(failed(ACTION))?;
+        Ok(incidents)
     }
 
-    /// Notes that a verified copy of a package lies in the artifact store. A copy of a file that the metadata replaced in
-    /// the meantime is not noted.
+    /// Notes that a verified copy of a package lies in the artifact store. A copy of another file than the
+    /// metadata names, or than was noted before, is not noted.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -107,7 +113,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE packages SET local_sha256 = $1, local_bytes = $2, local_signature = $3
-             WHERE id = $4 AND (sha256 IS NULL OR sha256 = $1)",
+             WHERE id = $4 AND (sha256 IS NULL OR sha256 = $1) AND (local_sha256 IS NULL OR local_sha256 = $1)",
         )
         .bind(sha256.as_bytes().as_slice())
         .bind(rows::size_to_row(size_bytes))

@@ -4,7 +4,7 @@
 //! worker holds a [`Lease`] on it, renews it, and finishes the task exactly once.
 //!
 //! Promises: metadata of a repository is replaced in one transaction, so that a reader sees the old index or the new one;
-//! a package is never forgotten because upstream dropped it; a lease that was taken over can neither change nor finish its
+//! a package is never forgotten because upstream dropped it, nor replaced because upstream changed it under its name; a lease that was taken over can neither change nor finish its
 //! task; artifacts are written whole or not at all; whoever is killed leaves nothing that is not found and removed later.
 //!
 //! Not here: where packages come from (`retrace-mirror`), what a task does (`retrace-worker`).
@@ -12,6 +12,7 @@
 mod artifacts;
 mod database;
 mod error;
+mod incidents;
 mod index;
 mod kept;
 mod locks;
@@ -28,6 +29,7 @@ mod uploads;
 
 pub use artifacts::TaskResult;
 pub use error::StoreError;
+pub use incidents::{FileIdentity, Incident, IncidentKind};
 pub use index::{Members, NewPackage, PathKey};
 pub use kept::OrphanedArtifact;
 pub use locks::{LockHolder, RepositoryLock};

@@ -68,6 +68,7 @@ fn repository(
         known_variables(&format!("{path}.title"), title, &["VER", "CODENAME"])?;
     }
     grammar::annotations(&format!("{path}.config"), &entry.config)?;
+    grammar::annotations("defaults.config", &schema.defaults.config)?;
     let mirrors = match (&entry.from, &entry.mirrors) {
         (Some(from), None) => match bases.get(from.as_str()) {
             Some(bases) => joined(bases, entry.path.as_deref().unwrap_or_default()),
@@ -94,7 +95,7 @@ fn repository(
         mirrors,
         signatures: signatures.clone(),
         keys: keys.collect::<Checked<_>>()?,
-        config: pairs(&entry.config),
+        config: pairs(if entry.config.is_empty() { &schema.defaults.config } else { &entry.config }),
         scope,
     })
 }

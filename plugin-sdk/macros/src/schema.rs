@@ -74,6 +74,8 @@ pub(crate) struct Defaults {
     pub(crate) keys: Option<Texts>,
     pub(crate) signatures: Option<Vec<Signature>>,
     pub(crate) title: Option<String>,
+    #[serde(default)]
+    pub(crate) config: Table,
 }
 
 #[derive(Debug, Deserialize)]

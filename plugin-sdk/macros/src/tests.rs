@@ -452,6 +452,11 @@ fn every_rule_is_checked() {
             "config = { Client = \"yes\" }",
             "repository[0].config.Client: \"Client\": want a key",
         ),
+        (
+            "[plugin]\n",
+            "[defaults]\nconfig = { Client = \"yes\" }\n[plugin]\n",
+            "defaults.config.Client: \"Client\": want a key",
+        ),
         // the rest
         ("packages = [\"gdb\"]", "packages = []", "debugger[0].packages: 0 names: want 1 to 256"),
         (

@@ -103,6 +103,8 @@ fn every_release_has_repositories_and_existing_keys() {
             let repositories = Debian::repositories(entry.release.clone(), arch.clone()).unwrap();
             assert_eq!(repositories.first().map(|first| first.id.as_str()), Some("main"));
             assert!(repositories.iter().any(|repository| repository.content == RepositoryContent::DebugInfo));
+            let archive = ("archive-snapshot".to_owned(), "https://snapshot.debian.org".to_owned());
+            assert!(repositories.iter().all(|repository| repository.config.contains(&archive)));
             for key in repositories.iter().flat_map(|repository| &repository.keys) {
                 assert!(gpg.join(&key.path).is_file(), "key: {}", key.path);
             }

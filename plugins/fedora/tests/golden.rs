@@ -111,6 +111,8 @@ fn every_release_has_repositories_and_existing_keys() {
                 _ => packages.into_iter().chain(debug).chain(sources).collect(),
             };
             assert_eq!(ids, want, "release: {}", entry.release.version);
+            let archive = ("archive-koji".to_owned(), "https://kojipkgs.fedoraproject.org/packages".to_owned());
+            assert!(repositories.iter().all(|repository| repository.config.contains(&archive)));
             for key in repositories.iter().flat_map(|repository| &repository.keys) {
                 assert!(gpg.join(&key.path).is_file(), "key: {}", key.path);
             }

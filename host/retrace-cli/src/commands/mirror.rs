@@ -6,9 +6,9 @@ pub(crate) mod publish;
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use retrace_mirror::{AheadReport, Outcome, Policy, SyncReport, expand_mirror};
-use retrace_store::Scope;
-use retrace_types::RepositorySpec;
+use retrace_mirror::{AheadReport, Outcome, Policy, SyncReport, expand_mirror, with_own_mirrors};
+use retrace_store::{Incident, Scope};
+use retrace_types::{RepositorySpec, SignaturePolicy};
 use serde::Serialize;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     commands::plugin,
     config::Config,
     progress::TerminalProgress,
+    render::clean,
     wiring,
 };
 use ahead::AheadDocument;
@@ -57,7 +58,7 @@ async fn sync(config: &Config, args: &SyncArgs) -> Result<ExitCode> {
         Format::Json => {
             super::print_json(&SyncDocument { off, packages: Some(packages), ..SyncDocument::from(&report) })?
         }
-        Format::Text => super::print(&(sync_text(&report) + &off_text(&off) + &packages.text()))?,
+        Format::Text => super::print(&(sync_text(SyncDocument::from(&report)) + &off_text(&off) + &packages.text()))?,
     }
     let failed = report.repositories.iter().any(|repository| matches!(repository.outcome, Outcome::Failed(_)));
     Ok(match (failed, fetched.failed.is_empty()) {
@@ -110,7 +111,7 @@ fn with_mirrors(
         };
         match chosen.iter_mut().find(|known| known.id == spec.id) {
             Some(known) => known.mirrors.push(url.to_owned()),
-            None => chosen.push(RepositorySpec { mirrors: vec![url.to_owned()], ..spec.clone() }),
+            None => chosen.push(with_own_mirrors(spec, vec![url.to_owned()])),
         }
     }
     Ok(chosen)
@@ -123,6 +124,9 @@ fn split_mirror(argument: &str) -> (Option<&str>, &str) {
         _ => (None, argument),
     }
 }
+
+/// Incidents of a repository that are printed one by one; JSON has them all.
+const MAX_INCIDENTS_SHOWN: usize = 10;
 
 #[derive(Serialize)]
 struct SyncDocument {
@@ -151,9 +155,47 @@ struct RepositoryDocument {
     mirror: Option<String>,
     /// Mirrors that failed before another one answered.
     failed_mirrors: Vec<FailedMirror>,
+    /// What is verified: `packages`, `metadata`, both, or none.
+    verified: Vec<&'static str>,
+    /// Packages that changed under their names, and were not taken.
+    incidents: Vec<IncidentDocument>,
     notes: Vec<String>,
     bytes: u64,
     milliseconds: f64,
+}
+
+#[derive(Clone, Serialize)]
+struct IncidentDocument {
+    package: String,
+    location: String,
+    kind: &'static str,
+    known_sha256: Option<String>,
+    offered_sha256: Option<String>,
+    finding: Option<String>,
+    first_seen: String,
+    #[serde(skip)]
+    text: String,
+}
+
+impl From<&Incident> for IncidentDocument {
+    fn from(incident: &Incident) -> Self {
+        Self {
+            package: incident.package.clone(),
+            location: incident.location.clone(),
+            kind: incident.kind.as_str(),
+            known_sha256: incident.known.sha256.map(|sha256| sha256.to_string()),
+            offered_sha256: incident.offered.sha256.map(|sha256| sha256.to_string()),
+            finding: incident.finding.clone(),
+            first_seen: incident.first_seen.to_string(),
+            text: incident.to_string(),
+        }
+    }
+}
+
+/// What a policy has verified.
+fn verified(policy: SignaturePolicy) -> Vec<&'static str> {
+    let parts = [(policy.packages, "packages"), (policy.metadata, "metadata")];
+    parts.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
 }
 
 #[derive(Serialize)]
@@ -180,6 +222,8 @@ impl From<&SyncReport> for SyncDocument {
                 build_ids,
                 mirror: repository.mirror.clone(),
                 failed_mirrors: failed.collect(),
+                verified: verified(repository.verified),
+                incidents: repository.incidents.iter().map(IncidentDocument::from).collect(),
                 notes: repository.notes.clone(),
                 bytes: repository.bytes,
                 milliseconds: repository.duration.as_secs_f64() * 1000.0,
@@ -189,9 +233,9 @@ impl From<&SyncReport> for SyncDocument {
     }
 }
 
-fn sync_text(report: &SyncReport) -> String {
+fn sync_text(document: SyncDocument) -> String {
     let mut text = String::new();
-    for repository in SyncDocument::from(report).repositories {
+    for repository in document.repositories {
         let from = repository.mirror.map(|mirror| format!(" from {mirror}")).unwrap_or_default();
         let what = match (repository.packages, repository.build_ids, repository.error) {
             (Some(packages), Some(build_ids), _) => format!("{packages} packages, {build_ids} build-ids{from}"),
@@ -209,6 +253,24 @@ fn sync_text(report: &SyncReport) -> String {
         );
         for FailedMirror { mirror, error } in repository.failed_mirrors {
             let _ = writeln!(text, "{:<20} failed    {mirror}: {error}", "");
+        }
+        if repository.verified.is_empty() {
+            let what = "NOT VERIFIED: no signature of this repository is checked, by its policy";
+            let _ = writeln!(text, "{:<20} warning   {what}", "");
+        }
+        for incident in repository.incidents.iter().take(MAX_INCIDENTS_SHOWN) {
+            let _ = writeln!(text, "{:<20} INCIDENT  {}", "", clean(&incident.text));
+        }
+        match repository.incidents.len() {
+            0 => {}
+            count => {
+                let _ = writeln!(
+                    text,
+                    "{:<20} INCIDENT  {count} packages changed under their names and were not taken; what is known of them \
+                     stays: ask the distribution why it replaced files",
+                    ""
+                );
+            }
         }
         for note in repository.notes {
             let _ = writeln!(text, "{:<20} note      {note}", "");
@@ -238,6 +300,7 @@ struct MirroredDocument {
     architecture: String,
     repository: String,
     mirrors: Vec<String>,
+    verified: Vec<&'static str>,
     synced_at: Option<String>,
 }
 
@@ -249,6 +312,7 @@ async fn list(config: &Config, format: Format) -> Result<ExitCode> {
             release: repository.release.to_string(),
             architecture: repository.architecture.to_string(),
             repository: repository.spec.id,
+            verified: verified(repository.spec.signatures),
             mirrors: repository.spec.mirrors,
             synced_at: repository.synced_at.map(|at| at.to_string()),
         })
@@ -261,10 +325,14 @@ async fn list(config: &Config, format: Format) -> Result<ExitCode> {
         Format::Text => {
             let mut text = String::new();
             for document in documents {
-                let MirroredDocument { release, architecture, repository, mirrors, synced_at } = document;
+                let MirroredDocument { release, architecture, repository, mirrors, verified, synced_at } = document;
+                let unverified = if verified.is_empty() { "  NOT VERIFIED" } else { "" };
                 let synced = synced_at.unwrap_or_else(|| "never".to_owned());
                 let mirrors = mirrors.join(" ");
-                writeln!(text, "{release:<16} {architecture:<9} {repository:<20} synced {synced}  {mirrors}")?;
+                writeln!(
+                    text,
+                    "{release:<16} {architecture:<9} {repository:<20} synced {synced}  {mirrors}{unverified}"
+                )?;
             }
             super::print(&text)?;
         }
@@ -274,8 +342,8 @@ async fn list(config: &Config, format: Format) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use retrace_mirror::{Rule, Signatures};
-    use retrace_types::{RepositoryContent, RepositoryLayout, SignaturePolicy};
+    use retrace_mirror::{RepositoryReport, Rule, Signatures};
+    use retrace_types::{RepositoryContent, RepositoryLayout};
 
     use super::*;
 
@@ -338,5 +406,52 @@ mod tests {
         );
         let error = chosen(&["testing=http://h/"]).unwrap_err().to_string();
         assert!(error.contains("releases, updates, debug"), "{error}");
+    }
+    #[test]
+    fn mirrors_of_the_operators_own_stand_alone() {
+        let mut named = spec("releases");
+        named.config =
+            vec![("archive-koji".into(), "https://builds.example/".into()), ("mirror-list".into(), "list".into())];
+        let upstream = with_mirrors(vec![named.clone()], &[], policy_of(&[])).unwrap();
+        assert_eq!(upstream[0].config, named.config);
+        let own = with_mirrors(vec![named], &["/srv/copy".to_owned()], policy_of(&[])).unwrap();
+        assert_eq!(own[0].config, [("mirror-list".to_owned(), "list".to_owned())]);
+    }
+
+    #[test]
+    fn what_was_not_verified_and_what_changed_is_told() {
+        let report = |verified, incidents| RepositoryReport {
+            id: "releases".into(),
+            outcome: Outcome::Unchanged,
+            mirror: None,
+            failed_mirrors: Vec::new(),
+            incidents,
+            verified,
+            notes: Vec::new(),
+            bytes: 0,
+            duration: std::time::Duration::ZERO,
+        };
+        let text = |policy, incidents: &[IncidentDocument]| {
+            let mut document = SyncDocument::from(&SyncReport { repositories: vec![report(policy, Vec::new())] });
+            document.repositories[0].incidents = incidents.iter().map(IncidentDocument::clone).collect();
+            sync_text(document)
+        };
+        let both = SignaturePolicy { packages: true, metadata: true };
+        assert!(!text(both, &[]).contains("NOT VERIFIED"));
+        assert!(text(SignaturePolicy::OFF, &[]).contains("NOT VERIFIED"));
+        let incident = IncidentDocument {
+            package: "bash-5-1.x86_64".into(),
+            location: "bash.rpm".into(),
+            kind: "changed",
+            known_sha256: None,
+            offered_sha256: None,
+            finding: None,
+            first_seen: "2026-01-01T00:00:00Z".into(),
+            text: "bash-5-1.x86_64 was changed\u{1b}[2J".into(),
+        };
+        let told = text(both, &vec![incident; 30]);
+        assert!(told.contains("INCIDENT  bash-5-1.x86_64 was changed\u{fffd}[2J"), "{told}");
+        assert_eq!(told.matches("INCIDENT").count(), MAX_INCIDENTS_SHOWN + 1);
+        assert!(told.contains("30 packages"), "{told}");
     }
 }

@@ -109,7 +109,7 @@ impl Job<'_> {
             return Ok((strip_signature(&top.data), None));
         }
         let url = || top.place.to_string();
-        let bad = |source| MirrorError::Signature { url: url(), source: Box::new(source) };
+        let bad = |source| self.bad_signature(&top.place, source);
         match &top.detached {
             None if !top.data.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") => {
                 Err(MirrorError::Unsigned { url: url() })

@@ -67,7 +67,7 @@ impl Job<'_> {
         let signature = self.source.small(&beside, limit).await?;
         let signature = signature.ok_or_else(|| MirrorError::Unsigned { url: place.to_string() })?;
         let verified = verify_detached(top, &signature, self.keyring);
-        verified.map_err(|source| MirrorError::Signature { url: place.to_string(), source: source.into() })
+        verified.map_err(|source| self.bad_signature(place, source))
     }
 
     async fn get(&self, place: &Place, file: &DataFile) -> Result<Download, MirrorError> {

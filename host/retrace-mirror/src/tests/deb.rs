@@ -74,7 +74,7 @@ async fn a_suite_that_is_not_what_it_should_be_is_refused() {
 
     let mut wrong_key = good.clone();
     wrong_key.keys = vec![KeyFile { path: "other.asc".into(), fingerprint: None }];
-    assert!(matches!(bench.sync_error(&wrong_key).await, MirrorError::Signature { .. }));
+    assert!(matches!(bench.sync_error(&wrong_key).await, MirrorError::UnknownSigner { .. }));
 
     let mut wrong_component = good.clone();
     wrong_component.layout = RepositoryLayout::DebDists { suite: "stable".into(), components: vec!["contrib".into()] };

@@ -42,7 +42,7 @@ impl Credentials {
         Self::parse(&text).map_err(|reason| failed(reason.to_owned()))
     }
 
-    fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let mut words = lines.flat_map(str::split_ascii_whitespace);
         let mut entries: Vec<Entry> = Vec::new();

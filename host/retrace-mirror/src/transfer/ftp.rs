@@ -359,6 +359,13 @@ fn list_line(line: &str) -> Option<Entry> {
     plain(file.name(), file.is_directory(), Some(file.size() as u64), &modified.to_string())
 }
 
+/// The entries of a listing of either kind, with whether they are folders; for the fuzz target `listings`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz_entries(text: &str) -> Vec<(String, bool)> {
+    let entries = text.lines().filter_map(fact_line).chain(text.lines().filter_map(list_line));
+    entries.map(|entry| (entry.name, entry.is_folder)).collect()
+}
+
 fn plain(name: &str, is_folder: bool, size: Option<u64>, stamp: &str) -> Option<Entry> {
     let is_plain = !name.contains(['/', '\\']) && name != "." && name != "..";
     is_plain.then(|| Entry { name: name.to_owned(), is_folder, size, stamp: stamp.to_owned() })

@@ -3,6 +3,9 @@
 /// Most links that are taken from one page.
 const MAX_LINKS: usize = 1_000_000;
 
+/// Bytes behind a link that are looked at for what the server says of it.
+const MAX_LINE_BYTES: usize = 4096;
+
 /// A link to something right below the page's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
@@ -65,7 +68,9 @@ fn name_of(href: &str) -> Option<(String, bool)> {
 
 /// The rest of the line behind a link, without tags.
 fn stamp(behind: &str) -> String {
-    let (_, line) = behind.split_once("</").unwrap_or_default();
+    // What ends the link comes soon. Each link of a page that has no such end would else be followed to the page's.
+    let near = behind.get(..behind.floor_char_boundary(MAX_LINE_BYTES)).unwrap_or_default();
+    let (_, line) = near.split_once("</").unwrap_or_default();
     let mut text = String::new();
     let mut in_tag = true;
     for c in line.chars().take_while(|c| *c != '\n').take(400) {

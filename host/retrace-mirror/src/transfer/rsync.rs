@@ -292,6 +292,12 @@ fn list_line(line: &str) -> Option<Entry<'_>> {
     (mode.len() == 10 && is_stamp).then_some(Entry { name, is_folder, size: size.parse().ok()?, stamp })
 }
 
+/// The entries of a listing, with whether they are folders; for the fuzz target `listings`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz_entries(text: &str) -> Vec<(String, bool)> {
+    text.lines().filter_map(list_line).map(|entry| (entry.name.to_owned(), entry.is_folder)).collect()
+}
+
 /// Digests a file while the program writes it.
 struct Follower {
     ended: Arc<AtomicBool>,

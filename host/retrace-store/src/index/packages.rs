@@ -5,12 +5,13 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
-use retrace_types::{PackageFormat, PackageId, PackageKind, Sha256};
+use retrace_types::{PackageFormat, PackageId, PackageKind};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use crate::{
-    NewPackage, RepositoryKey, StoreError,
+    FileIdentity, Incident, NewPackage, RepositoryKey, StoreError,
     database::Dialect,
+    incidents::MAX_INCIDENTS,
     index::names::{Builds, Names, Source},
     lookup::read_package,
     rows,
@@ -23,28 +24,20 @@ pub(super) struct Changes<'p> {
     pub(super) keyed: Vec<(i64, &'p NewPackage)>,
     /// Rows to be written, and whether they are there already.
     written: Vec<(i64, &'p NewPackage, bool)>,
-    /// Files that were replaced under the same location: what was learned from the old ones is void.
-    replaced: Vec<i64>,
-    /// No longer listed.
+    /// No longer listed with the bytes that are known.
     dropped: Vec<i64>,
+    /// Listed with other bytes than are known, and so not taken.
+    pub(super) incidents: Vec<Incident>,
 }
 
 /// A package that the index has.
 struct Known {
     id: i64,
-    size_bytes: Option<u64>,
-    sha256: Option<Sha256>,
+    file: FileIdentity,
     upstream: bool,
     /// Hash of everything that metadata says.
     content: u64,
     listed: bool,
-}
-
-impl Known {
-    /// Where the metadata gives no digests, the size has to do.
-    fn is_same_file(&self, new: &NewPackage) -> bool {
-        self.sha256 == new.sha256 && (new.sha256.is_some() || self.size_bytes == new.size_bytes)
-    }
 }
 
 impl<'p> Changes<'p> {
@@ -65,54 +58,66 @@ impl<'p> Changes<'p> {
         let mut new: Vec<_> = by_location(packages).collect();
         // The order of the indexes, which then grow at their ends.
         new.sort_by(|a, b| (&a.id.name, &a.location).cmp(&(&b.id.name, &b.location)));
-        for package in new {
-            let Some(old) = known.get_mut(&package.location) else {
-                changes.keyed.push((next_id, package));
-                changes.written.push((next_id, package, false));
-                next_id += 1;
+        let keys: Vec<_> = new.iter().map(|package| Name::of(&hasher, package)).collect();
+        let names = files_by_name(&known, &keys);
+        for (package, key) in new.into_iter().zip(keys) {
+            let offered = FileIdentity { sha256: package.sha256, size_bytes: package.size_bytes };
+            if let Some(old) = known.get_mut(&key) {
+                if old.file.differs(offered) {
+                    changes.incident(repository, package, old.file, offered);
+                    continue;
+                }
+                old.listed = true;
+                changes.keyed.push((old.id, package));
+                if !old.upstream || old.content != content(&hasher, package) {
+                    changes.written.push((old.id, package, true));
+                }
                 continue;
-            };
-            old.listed = true;
-            changes.keyed.push((old.id, package));
-            let is_same_file = old.is_same_file(package);
-            if !is_same_file {
-                changes.replaced.push(old.id);
             }
-            if !is_same_file || !old.upstream || old.content != content(&hasher, package) {
-                changes.written.push((old.id, package, true));
+            // A file that is known may have moved; then its bytes are the same.
+            let of_name = names.get(&key.package).map(Vec::as_slice).unwrap_or_default();
+            match of_name.first() {
+                Some(known) if of_name.iter().all(|known| known.differs(offered)) => {
+                    changes.incident(repository, package, *known, offered);
+                }
+                _ => {
+                    changes.keyed.push((next_id, package));
+                    changes.written.push((next_id, package, false));
+                    next_id += 1;
+                }
             }
         }
         changes.dropped = known.into_values().filter(|old| old.upstream && !old.listed).map(|old| old.id).collect();
         Ok(changes)
     }
 
-    /// Writes what differs, and returns how many build-ids are void.
+    fn incident(
+        &mut self,
+        repository: RepositoryKey,
+        package: &NewPackage,
+        known: FileIdentity,
+        offered: FileIdentity,
+    ) {
+        if self.incidents.len() < MAX_INCIDENTS {
+            let (name, location) = (package.id.to_string(), package.location.clone());
+            self.incidents.push(Incident::new(repository, name, location, known, offered));
+        }
+    }
+
+    /// Writes what differs.
     pub(super) async fn write(
         &self,
         transaction: &mut Transaction<'_, Any>,
         dialect: Dialect,
         repository: RepositoryKey,
-    ) -> Result<u64, StoreError> {
-        let ids = dialect.numbers("$1");
-        let drop = format!("UPDATE packages SET upstream = 0 WHERE id IN {ids}");
-        // No index leads from a package to its build-ids: one pass over all of them, for a rare case.
-        let void = format!("DELETE FROM build_ids WHERE owner >> 2 IN {ids}");
-        let forget = format!(
-            "UPDATE packages SET complete = 0, local_sha256 = NULL, local_bytes = NULL, local_signature = NULL
-             WHERE id IN {ids}"
-        );
-        let mut removed = 0;
-        for (statement, ids) in [(drop, &self.dropped), (forget, &self.replaced), (void, &self.replaced)] {
-            if !ids.is_empty() {
-                let query = sqlx::query(AssertSqlSafe(statement)).bind(rows::to_json(ids));
-                let done = query.execute(&mut **transaction).await;
-                // Those of the last statement count.
-                removed = done.map_err(StoreError::database("mark replaced packages"))?.rows_affected();
-            }
+    ) -> Result<(), StoreError> {
+        if !self.dropped.is_empty() {
+            let drop = format!("UPDATE packages SET upstream = 0 WHERE id IN {}", dialect.numbers("$1"));
+            let query = sqlx::query(AssertSqlSafe(drop)).bind(rows::to_json(&self.dropped));
+            let done = query.execute(&mut **transaction).await;
+            done.map_err(StoreError::database("mark dropped packages"))?;
         }
-        let removed = if self.replaced.is_empty() { 0 } else { removed };
-        self.write_rows(transaction, dialect, repository).await?;
-        Ok(removed)
+        self.write_rows(transaction, dialect, repository).await
     }
 
     async fn write_rows(
@@ -176,10 +181,11 @@ async fn write_numbered(
     let columns =
         "(id, repository_id, name_id, build_id, arch_id, folder_id, file, kind, format, other, size_bytes, sha256,
         exact_depends, complete, upstream) ";
-    // A package that was scanned stays complete.
+    // A package that was scanned stays complete; a digest that is known stays known when the metadata no longer tells it.
     let update = " ON CONFLICT (id) DO UPDATE SET name_id = excluded.name_id, build_id = excluded.build_id,
         arch_id = excluded.arch_id, folder_id = excluded.folder_id, file = excluded.file, kind = excluded.kind,
-        format = excluded.format, other = excluded.other, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
+        format = excluded.format, other = excluded.other,
+        size_bytes = coalesce(excluded.size_bytes, packages.size_bytes), sha256 = coalesce(excluded.sha256, packages.sha256),
         exact_depends = excluded.exact_depends, upstream = 1,
         complete = CASE WHEN packages.complete = 1 THEN 1 ELSE excluded.complete END";
     for alike in packages.chunk_by(|a, b| a.is_there == b.is_there) {
@@ -220,7 +226,7 @@ async fn known_packages(
     transaction: &mut Transaction<'_, Any>,
     repository: RepositoryKey,
     hasher: &RandomState,
-) -> Result<HashMap<String, Known>, StoreError> {
+) -> Result<HashMap<Name, Known>, StoreError> {
     let found = sqlx::query("SELECT * FROM indexed_packages WHERE repository_id = $1")
         .bind(repository.0)
         .fetch_all(&mut **transaction)
@@ -228,6 +234,11 @@ async fn known_packages(
         .map_err(StoreError::database("read the packages of a repository"))?;
     let read = |row| {
         let old = read_package(row)?;
+        let local = old.local.as_ref();
+        let file = FileIdentity {
+            sha256: old.sha256.or_else(|| local.map(|copy| copy.sha256)),
+            size_bytes: old.size_bytes.or_else(|| local.map(|copy| copy.size_bytes)),
+        };
         let new = NewPackage {
             id: old.id,
             kind: old.kind,
@@ -240,15 +251,9 @@ async fn known_packages(
             build_ids: crate::Members::default(),
             complete: old.complete,
         };
-        let known = Known {
-            id: old.key.0,
-            size_bytes: new.size_bytes,
-            sha256: new.sha256,
-            upstream: row.get::<i64, _>("upstream") != 0,
-            content: content(hasher, &new),
-            listed: false,
-        };
-        Ok((new.location, known))
+        let upstream = row.get::<i64, _>("upstream") != 0;
+        let known = Known { id: old.key.0, file, upstream, content: content(hasher, &new), listed: false };
+        Ok((Name::of(hasher, &new), known))
     };
     found.iter().map(read).collect()
 }
@@ -258,6 +263,32 @@ fn content(hasher: &RandomState, package: &NewPackage) -> u64 {
     let NewPackage { id, kind, format, location, size_bytes, sha256, source, exact_depends, .. } = package;
     let sha256 = sha256.map(|sha256| *sha256.as_bytes());
     hasher.hash_one((id, kind, format, location, size_bytes, sha256, source, exact_depends))
+}
+
+/// What a package is known by, as hashes: its location, and the package itself. Another package at a location that names no
+/// version is an update; other bytes of one package are an incident.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Name {
+    location: u64,
+    package: u64,
+}
+
+impl Name {
+    fn of(hasher: &RandomState, package: &NewPackage) -> Self {
+        Self { location: hasher.hash_one(&package.location), package: hasher.hash_one((&package.id, &package.kind)) }
+    }
+}
+
+/// The known files of packages that are listed at a location where they are not known.
+fn files_by_name(known: &HashMap<Name, Known>, listed: &[Name]) -> HashMap<u64, Vec<FileIdentity>> {
+    let elsewhere = listed.iter().filter(|name| !known.contains_key(name));
+    let mut files: HashMap<u64, Vec<FileIdentity>> = elsewhere.map(|name| (name.package, Vec::new())).collect();
+    for (name, known) in known {
+        if let Some(files) = files.get_mut(&name.package) {
+            files.push(known.file);
+        }
+    }
+    files
 }
 
 /// One package for each location.

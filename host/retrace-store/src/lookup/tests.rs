@@ -6,7 +6,7 @@ use retrace_types::MemberBuildId;
 
 use super::*;
 use crate::{
-    NewPackage,
+    FileIdentity, IncidentKind, NewPackage,
     testing::{Test, on_both_databases, repository, scope},
 };
 
@@ -14,7 +14,8 @@ on_both_databases!(
     build_ids_lead_to_packages_with_role_and_path,
     a_package_row_survives_the_round_trip,
     packages_that_upstream_dropped_stay,
-    a_replaced_file_loses_what_was_learned_from_the_old_one,
+    a_file_that_changed_under_its_name_is_an_incident_and_the_known_one_stays,
+    another_version_at_the_same_location_is_an_update,
     paths_are_found_under_both_names_of_a_merged_usr,
     of_two_packages_with_one_location_the_later_one_counts,
     many_build_ids_are_asked_in_one_go
@@ -112,7 +113,7 @@ async fn packages_that_upstream_dropped_stay(test: Test) {
     assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some("r2"));
 }
 
-async fn a_replaced_file_loses_what_was_learned_from_the_old_one(test: Test) {
+async fn a_file_that_changed_under_its_name_is_an_incident_and_the_known_one_stays(test: Test) {
     let mut new = package("bash", "5", Vec::new());
     new.complete = false;
     let (_dir, store, key) = filled(test, std::slice::from_ref(&new), &[]).await;
@@ -121,16 +122,59 @@ async fn a_replaced_file_loses_what_was_learned_from_the_old_one(test: Test) {
     store.record_local_copy(found.key, &Sha256::from_bytes([3; 32]), 7, &SignatureState::Off).await.unwrap();
     assert!(store.unscanned_packages(&scope(), 9).await.unwrap().is_empty());
 
-    // The same file again: the scan is kept.
-    store.replace_metadata(key, "r2", std::slice::from_ref(&new), &[]).await.unwrap();
-    assert!(store.unscanned_packages(&scope(), 9).await.unwrap().is_empty());
+    // The same file again, moved, and no longer with its digest: the scan and the pin are kept, nothing happened.
+    let mut moved = NewPackage { location: format!("other/{}", new.location), ..new.clone() };
+    let silent = NewPackage { sha256: None, ..new.clone() };
+    for listed in [&new, &moved, &silent, &new] {
+        let incidents = store.replace_metadata(key, "r2", std::slice::from_ref(listed), &[]).await.unwrap();
+        assert_eq!(incidents, []);
+        let found = store.find_packages(&scope(), "bash").await.unwrap();
+        assert!(found.iter().all(|package| package.sha256 == Some(Sha256::from_bytes([3; 32]))), "{found:?}");
+    }
     assert_eq!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().len(), 1);
+    let before = store.find_packages(&scope(), "bash").await.unwrap();
 
-    new.sha256 = Some(Sha256::from_bytes([4; 32]));
-    store.replace_metadata(key, "r3", &[new], &[]).await.unwrap();
-    assert!(store.find_build_ids(None, &[build_id(1)]).await.unwrap().is_empty());
-    let [found] = store.unscanned_packages(&scope(), 9).await.unwrap().try_into().unwrap();
-    assert_eq!(found.local, None);
+    // Other bytes, at the known place and at a new one.
+    let other = FileIdentity { sha256: Some(Sha256::from_bytes([4; 32])), size_bytes: new.size_bytes };
+    let mut changed = NewPackage { sha256: other.sha256, ..new.clone() };
+    changed.build_ids = vec![member(2, Role::Executable, None)].into();
+    moved = NewPackage { location: "elsewhere.rpm".into(), ..changed.clone() };
+    for (revision, listed) in [("r3", &changed), ("r4", &moved), ("r5", &changed)] {
+        let incidents = store.replace_metadata(key, revision, std::slice::from_ref(listed), &[]).await.unwrap();
+        let [incident] = &incidents[..] else { panic!("{incidents:?}") };
+        assert_eq!((incident.offered, &incident.location), (other, &listed.location));
+        assert_eq!(incident.known.sha256, Some(Sha256::from_bytes([3; 32])));
+        assert_eq!((incident.kind, &incident.finding), (IncidentKind::Changed, &None));
+        assert_eq!(store.find_packages(&scope(), "bash").await.unwrap(), before, "{revision}");
+        assert!(store.find_build_ids(None, &[build_id(2)]).await.unwrap().is_empty());
+        assert_eq!(store.repository(key).await.unwrap().revision.as_deref(), Some(revision));
+    }
+    assert_eq!(store.incidents(key).await.unwrap().len(), 2, "one for each location");
+
+    // What was found out stays as long as the same bytes are offered.
+    let mut examined = store.incidents(key).await.unwrap().remove(0);
+    (examined.kind, examined.finding) = (IncidentKind::Resigned, Some("the signature alone".into()));
+    examined.location.clone_from(&new.location);
+    store.record_incident(&examined).await.unwrap();
+    let [again] = store.replace_metadata(key, "r6", &[changed.clone()], &[]).await.unwrap().try_into().unwrap();
+    assert_eq!((again.kind, again.finding), (IncidentKind::Resigned, examined.finding));
+    changed.sha256 = Some(Sha256::from_bytes([5; 32]));
+    let [again] = store.replace_metadata(key, "r7", &[changed], &[]).await.unwrap().try_into().unwrap();
+    assert_eq!((again.kind, again.finding), (IncidentKind::Changed, None));
+    assert!(store.replace_metadata(key, "r8", &[new], &[]).await.unwrap().is_empty(), "upstream took it back");
+}
+
+async fn another_version_at_the_same_location_is_an_update(test: Test) {
+    let mut latest = package("tool", "1", vec![member(1, Role::Executable, None)]);
+    latest.location = "tool-latest.rpm".into();
+    let (_dir, store, key) = filled(test, std::slice::from_ref(&latest), &[]).await;
+    let mut next = package("tool", "2", vec![member(2, Role::Executable, None)]);
+    (next.location, next.sha256) = (latest.location.clone(), Some(Sha256::from_bytes([9; 32])));
+    for (revision, listed) in [("r2", &next), ("r3", &latest), ("r4", &next)] {
+        assert_eq!(store.replace_metadata(key, revision, std::slice::from_ref(listed), &[]).await.unwrap(), []);
+        assert_eq!(store.find_packages(&scope(), "tool").await.unwrap().len(), 2);
+        assert_eq!(store.find_build_ids(None, &[build_id(1), build_id(2)]).await.unwrap().len(), 2);
+    }
 }
 
 async fn paths_are_found_under_both_names_of_a_merged_usr(test: Test) {
