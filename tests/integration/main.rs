@@ -3,6 +3,7 @@
 mod ambiguous;
 mod analyze;
 mod arrows;
+mod ask;
 mod authors;
 mod contract;
 mod fixtures;

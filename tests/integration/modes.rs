@@ -108,7 +108,9 @@ fn filtered_fetches_the_newest_versions_of_what_is_named() {
     let rules = "[{ mode = 'filtered', include = ['will-crash*'], exclude = ['*-libs*'], newest = 1 }]";
     let Some(mut site) = Site::with(rules) else { return };
     let done = site.packages(&[]);
-    let names: Vec<_> = done["first"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut names: Vec<_> = done["first"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    // Two repositories are read at once: either may come first.
+    names.sort_unstable();
     let want = ["will-crash", "will-crash-debuginfo", "will-crash-debugsource"];
     let want = want.map(|name| format!("{name}-1.1-1.fc40.{}", std::env::consts::ARCH));
     assert_eq!(names, want);
@@ -146,7 +148,7 @@ fn exit_codes_say_what_failed_and_the_next_run_mends_it() {
     assert_eq!(site.packages(&[])["fetched"], 1);
     assert_eq!((site.packages.hits(".rpm"), site.stored()), (1, site.upstream()));
 
-    explains_itself(&site.sync(&["--mirror", "nope=http://127.0.0.1:1/"]).expect_code(2));
+    explains_itself(&site.sync(&["--mirror", "nope=http://127.0.0.1:1/"]).expect_code(1));
 }
 
 #[test]

@@ -123,6 +123,18 @@ pub(crate) enum MirrorCommand {
                             3 packages that a rule wants fetched ahead could not be had; the next run tries them again.")]
     Sync(SyncArgs),
 
+    /// Look into the index: which package has a build-id or a path, which versions of a package there are
+    #[command(after_help = crate::commands::mirror::find::HELP)]
+    Find(crate::commands::mirror::find::Args),
+
+    /// Tell how each repository is: how fresh, how large, and why its last sync failed
+    #[command(after_help = crate::commands::mirror::status::HELP)]
+    Status(crate::commands::mirror::status::Args),
+
+    /// Read every package that is kept again, and replace what is damaged
+    #[command(after_help = crate::commands::mirror::verify::HELP)]
+    Verify(crate::commands::mirror::verify::Args),
+
     /// Make repositories of the packages that are kept, for dnf, apt and mock
     #[command(after_help = crate::commands::mirror::publish::HELP)]
     Publish(crate::commands::mirror::publish::Args),

@@ -15,14 +15,14 @@ use crate::{
     location::{Location, Place},
     mirror::Inner,
     revision::Revision,
-    transfer::{self, Download, Expected, Source, Turn},
+    transfer::{Download, Expected, Source, Turn},
 };
 
 /// The outcome of a fetch under way; empty until one succeeds.
 pub(crate) type Fetched = OnceCell<LocalCopy>;
 
 /// How a package of a repository is verified.
-enum Check {
+pub(crate) enum Check {
     /// By its own signature.
     Signature(Keyring),
     /// By its digest in metadata, which this key signed; or which nobody wanted signed.
@@ -83,9 +83,6 @@ impl Inner {
     async fn fetch_now(&self, package: &IndexedPackage, progress: &dyn Progress) -> Result<LocalCopy, MirrorError> {
         let repository = self.store.repository(package.repository).await?;
         let check = check_for(package, &repository)?;
-        for sha256 in package.sha256.into_iter().chain(package.local.as_ref().map(|copy| copy.sha256)) {
-            self.remove_damaged(sha256).await?;
-        }
         if let Some(copy) = self.adopt(package, &check).await? {
             return Ok(copy);
         }
@@ -201,7 +198,8 @@ impl Inner {
             let _ = std::fs::remove_file(&download.path);
             return Err(self.changed(package, place, known, &verified).await?);
         }
-        self.store.put_package_file(&download.path, &download.sha256).await?;
+        // What is there is damaged, or it would have been adopted: it stays until this takes its place.
+        self.store.replace_package_file(&download.path, &download.sha256).await?;
         let copy = self.keep(package, &verified).await?;
         let _ = std::fs::remove_file(&download.path);
         Ok(copy)
@@ -258,19 +256,6 @@ impl Inner {
         }
     }
 
-    /// Removes a file of the store that no longer has the content that it is named by.
-    async fn remove_damaged(&self, sha256: Sha256) -> Result<(), MirrorError> {
-        let path = self.store.package_path(&sha256)?;
-        let checking = tokio::task::spawn_blocking(move || {
-            let is_damaged = transfer::sha256_of(&path).is_ok_and(|actual| actual != sha256);
-            if is_damaged {
-                tracing::warn!(path = %path.display(), "a damaged package is removed from the store");
-                let _ = std::fs::remove_file(&path);
-            }
-        });
-        checking.await.map_err(|source| MirrorError::StepLost { step: "check a package", source })
-    }
-
     async fn keep(&self, package: &IndexedPackage, verified: &VerifiedPackage) -> Result<LocalCopy, MirrorError> {
         let copy = LocalCopy {
             sha256: verified.sha256(),
@@ -283,7 +268,7 @@ impl Inner {
 }
 
 /// A .deb carries no signature of its own: what is wanted of packages, verified metadata gives.
-fn check_for(package: &IndexedPackage, repository: &Repository) -> Result<Check, MirrorError> {
+pub(crate) fn check_for(package: &IndexedPackage, repository: &Repository) -> Result<Check, MirrorError> {
     let policy = repository.spec.signatures;
     if policy.packages && package.format == PackageFormat::Rpm {
         let mut keyring = Keyring::new();
@@ -307,7 +292,7 @@ fn check_for(package: &IndexedPackage, repository: &Repository) -> Result<Check,
 }
 
 /// Reads the whole package on a thread of its own.
-async fn verify(
+pub(crate) async fn verify(
     path: PathBuf,
     size_bytes: u64,
     sha256: Sha256,

@@ -2,7 +2,8 @@
 //!
 //! [`Mirror::sync`] fills the index from metadata alone, [`Mirror::fetch`] gets one package, [`Mirror::resolve`] finds
 //! and gets the packages that ship the files of a core, [`reach()`] tells which mirrors answer, [`publish()`] makes
-//! repositories of what is kept. Sources are local folders
+//! repositories of what is kept, [`find()`] asks the index, [`status()`] tells how each repository is, [`Mirror::verify`]
+//! digests what is kept again. Sources are local folders
 //! and servers that speak http(s), ftp(s) or rsync, in rpm-md or Debian layout, or folders of packages without metadata;
 //! [`Access`] says how an operator's ones are reached.
 //!
@@ -24,6 +25,7 @@ mod directory;
 mod error;
 mod expand;
 mod fetch;
+mod find;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
@@ -41,9 +43,11 @@ mod reach;
 mod resolve;
 mod revision;
 mod rpm_md;
+mod status;
 mod sync;
 mod transfer;
 mod unpack;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +57,7 @@ pub use ahead::{Ahead, AheadProgress, AheadReport};
 pub use archive::with_own_mirrors;
 pub use error::{MetadataError, MirrorError};
 pub use expand::expand_mirror;
+pub use find::{Answer, Hit, Kind, NoQuestion, PackageQuestion, Question, WhyNot, Within, find};
 pub use mirror::Mirror;
 pub use options::{Limits, MirrorOptions, Progress};
 pub use plan::{Candidate, Plan, plan};
@@ -62,5 +67,7 @@ pub use reach::{MirrorReach, RepositoryReach, reach};
 pub use resolve::{Found, Member, Resolved, WantedModule};
 /// Signs what is published.
 pub use retrace_package::{SignError, Signer};
+pub use status::{LastFailure, RepositoryStatus, status};
 pub use sync::{Outcome, RepositoryReport, SyncReport};
 pub use transfer::download;
+pub use verify::{Fault, Finding, Repair, VerifyOptions, VerifyReport};

@@ -8,8 +8,8 @@ use retrace_store::{IndexedPackage, PackageKey, Scope, Store};
 use retrace_types::{Architecture, Release, RepositorySpec};
 
 use crate::{
-    MirrorError, MirrorOptions, Progress, Resolved, SyncReport, WantedModule, fetch::Fetched, resolve, sync,
-    transfer::Transfer,
+    MirrorError, MirrorOptions, Progress, Resolved, SyncReport, VerifyOptions, VerifyReport, WantedModule,
+    fetch::Fetched, resolve, sync, transfer::Transfer, verify,
 };
 
 /// Mirrors of repositories, in front of a store. Cheap to clone; one serves many retraces at once.
@@ -63,6 +63,14 @@ impl Mirror {
         self.inner.fetch(package, progress).await
     }
 
+    /// Reads every local copy again, as [`VerifyOptions`] says, and replaces what is damaged if that is wanted.
+    ///
+    /// # Errors
+    /// [`MirrorError::Store`] if the index fails, [`MirrorError::StepLost`].
+    pub async fn verify(&self, options: &VerifyOptions, progress: &dyn Progress) -> Result<VerifyReport, MirrorError> {
+        verify::verify(&self.inner, options, progress).await
+    }
+
     /// Finds and fetches the packages that ship these modules and their debug information, one result per module.
     ///
     /// Where metadata does not name the build-ids of binaries, packages that may ship a module are fetched and
@@ -92,6 +100,7 @@ mod tests {
         fn is_send(_: impl Send) {}
         is_send(mirror.sync(release, Architecture::X86_64, &[], &()));
         is_send(mirror.fetch(package, &()));
+        is_send(mirror.verify(&VerifyOptions::default(), &()));
         is_send(mirror.resolve(scope, &[], None, &()));
     }
 }

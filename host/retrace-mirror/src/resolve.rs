@@ -21,6 +21,8 @@ use crate::{
     resolve::{choose::Choice, search::Search},
 };
 
+pub(crate) use self::choose::build_of;
+
 /// Packages that are fetched and searched at once.
 pub(crate) const PARALLEL: usize = 4;
 /// Packages that are tried for one file.

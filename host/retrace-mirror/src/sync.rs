@@ -25,6 +25,7 @@ use crate::{
     mirror::Inner,
     mirror_list,
     revision::Revision,
+    status,
     transfer::{Source, Turn},
 };
 
@@ -148,6 +149,7 @@ async fn sync_reported(
         }
         Err(error) => report.outcome = Outcome::Failed(error),
     }
+    status::note(&inner.store, &release.id, architecture, &spec.id, &report.outcome).await?;
     report.duration = start.elapsed();
     Ok(report)
 }

@@ -7,6 +7,7 @@ mod daemons;
 mod deb;
 mod faults;
 mod incidents;
+mod kept;
 mod lies;
 mod mirrors;
 mod resolve;

@@ -72,7 +72,7 @@ impl Store {
         changes.write(&mut transaction, dialect, repository).await?;
         let members = changes.keyed.iter().flat_map(|(id, package)| members::rows_of(*id, &package.build_ids));
         let written = members::insert(&mut transaction, dialect, members.collect()).await?;
-        status::count_build_ids(&mut transaction, repository, written, 0).await?;
+        status::count_build_ids(&mut transaction, repository, written).await?;
         paths::replace(&mut transaction, dialect, repository, paths).await?;
         let mut incidents = std::mem::take(&mut changes.incidents);
         incidents::record(&mut transaction, repository, &mut incidents).await?;

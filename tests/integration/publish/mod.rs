@@ -83,7 +83,7 @@ impl Operator {
 }
 
 /// Fetches every version of these packages into the store of a command.
-fn fetch(cli: &Cli, release: &str, names: &[String]) {
+pub(crate) fn fetch(cli: &Cli, release: &str, names: &[String]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Store::open(&cli.path("state")).await.unwrap();

@@ -1,7 +1,10 @@
 //! `retrace mirror`.
 
 mod ahead;
+pub(crate) mod find;
 pub(crate) mod publish;
+pub(crate) mod status;
+pub(crate) mod verify;
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -28,8 +31,11 @@ const INCOMPLETE: u8 = 3;
 pub(crate) async fn run(config: &Config, command: &MirrorCommand) -> Result<ExitCode> {
     match command {
         MirrorCommand::Sync(args) => sync(config, args).await,
+        MirrorCommand::Find(args) => find::run(config, args).await,
         MirrorCommand::Publish(args) => publish::run(config, args).await,
         MirrorCommand::Check(args) => plugin::check::run(config, args).await,
+        MirrorCommand::Status(args) => status::run(config, args).await,
+        MirrorCommand::Verify(args) => verify::run(config, args).await,
         MirrorCommand::List { format } => list(config, *format).await,
     }
 }

@@ -11,7 +11,7 @@ use retrace_types::{PackageId, Role};
 use crate::resolve::{Providers, WantedModule};
 
 /// A build of a source package: all its packages belong together.
-type Build = (String, String);
+pub(crate) type Build = (String, String);
 
 /// Preferences between packages of one core.
 pub(super) struct Choice<'p> {
@@ -76,7 +76,7 @@ impl<'p> Choice<'p> {
     }
 }
 
-pub(super) fn build_of(package: &IndexedPackage) -> Build {
+pub(crate) fn build_of(package: &IndexedPackage) -> Build {
     (package.source.clone().unwrap_or_else(|| package.id.name.clone()), package.id.full_version())
 }
 
