@@ -173,3 +173,63 @@ fn a_run_that_is_killed_goes_on_where_it_was() {
     let ranges = site.debuginfo.requests().into_iter().filter(|request| request.range_start.is_some()).count();
     assert_eq!(ranges, 1, "half of the last package was here");
 }
+
+#[test]
+fn prune_removes_what_a_new_rule_lets_go_of_and_nothing_that_a_crash_needs() {
+    let Some(mut site) = Site::with("[{ mode = 'full' }]") else { return };
+    site.packages(&[]);
+    let prune = |site: &Site, more: &[&str]| -> Value {
+        let run = site.cli.run([&["mirror", "prune", "--format", "json"], more].concat()).expect_code(0);
+        serde_json::from_str(&run.stdout).unwrap()
+    };
+    assert_eq!(prune(&site, &[])["packages"], Value::Array(Vec::new()), "full keeps everything");
+    let crash = site.fixture.crash("will-crash-segv");
+    site.cli.analyze(&crash, &["--format", "json"]).expect_code(0);
+
+    site.cli.set("RETRACE_REPOSITORY", "[{ mode = 'filtered', newest = 1 }]");
+    let all = site.stored();
+    let planned = prune(&site, &["--dry-run"]);
+    assert_eq!((&planned["dry_run"], &planned["done"]), (&true.into(), &Value::Null));
+    assert_eq!(site.stored(), all, "a dry run changes nothing");
+    assert_eq!(prune(&site, &["--dry-run"]), planned);
+    let names: Vec<_> =
+        planned["packages"].as_array().unwrap().iter().map(|package| package["package"].as_str().unwrap()).collect();
+    assert!(names.iter().any(|name| name.starts_with("crashd-2.0-1")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("-1.0-1.fc40")), "the crashed version is needed: {names:?}");
+    assert!(!names.iter().any(|name| name.contains("-2.1-1.fc40")), "the newest versions stay: {names:?}");
+
+    let text = site.cli.run(["mirror", "prune"]).expect_code(0).stdout;
+    assert!(text.contains(&format!("Removed {} packages", names.len())), "{text}");
+    let left = site.stored();
+    assert_eq!((all.0 - left.0, Some(all.1 - left.1)), (names.len(), planned["bytes"].as_u64()));
+    assert!(site.cli.run(["mirror", "prune"]).expect_code(0).stdout.contains("Nothing to remove"));
+
+    // Without mirrors: everything is here.
+    for server in [&site.packages, &site.debuginfo] {
+        server.lie("", Lie::Status(503));
+    }
+    site.cli.analyze(&crash, &["--format", "json"]).expect_code(0);
+}
+
+#[test]
+fn all_that_is_mirrored_is_read_again_and_one_failure_stops_nothing() {
+    let Some(mut site) = Site::with("[]") else { return };
+    assert!(site.cli.run(["mirror", "sync", "--all"]).expect_code(0).stdout.contains("Nothing is mirrored yet"));
+    site.packages(&[]);
+    site.cli.set("RETRACE_REPOSITORY", "[{ mode = 'filtered', include = ['will-crash*'] }]");
+    site.packages.lie("repomd.xml", Lie::Status(404));
+    let key = site.fixture.key().display().to_string();
+    let all = |more: &[&str]| site.cli.run([&["mirror", "sync", "--all", "--key", &key], more].concat());
+    let run = all(&["--format", "json"]).expect_code(1);
+    let document: Value = serde_json::from_str(&run.stdout).unwrap();
+    let release = &document["releases"][0];
+    let outcomes: Vec<_> = release["repositories"].as_array().unwrap().iter().map(|r| r["outcome"].clone()).collect();
+    assert_eq!((outcomes, &release["release"]), (vec!["failed".into(), "unchanged".into()], &"fedora-40".into()));
+    assert!(release["packages"]["fetched"].as_u64().is_some_and(|fetched| fetched > 4), "by the old index: {release}");
+
+    site.packages.be_honest();
+    let text = all(&[]).expect_code(0).stdout;
+    assert!(text.starts_with("fedora-40 ") && text.contains("no news"), "{text}");
+    explains_itself(&site.cli.run(["mirror", "sync", "--all", "fedora"]).expect_code(2));
+    explains_itself(&site.cli.run(["mirror", "sync", "fedora"]).expect_code(2));
+}

@@ -115,10 +115,12 @@ pub(crate) enum Format {
 pub(crate) enum MirrorCommand {
     /// Read the repositories of a release into the index; packages are fetched when a core needs them
     #[command(after_help = "Examples:\n  retrace mirror sync debian 12 x86_64\n  \
+                            retrace mirror sync --all\n  \
                             retrace mirror sync fedora 40 x86_64 --mirror releases=http://mirror.example/f40/os --mirror \
                             releases-debuginfo=/srv/f40-debug --key our-key.asc\n\n\
                             Without --mirror, the repositories that the `[[repository]]` rules of the configuration leave on are read,\n\
-                            lower priority numbers first. Off unless a rule says `enabled = true`: source packages, testing, backports.\n\n\
+                            lower priority numbers first. Off unless a rule says `enabled = true`: source packages, testing, backports.\n\
+                            With --all a release or repository that fails does not stop the others.\n\n\
                             Exit codes: 0 every repository is up to date, 1 a repository failed (its old index stays), 2 wrong usage,\n\
                             3 packages that a rule wants fetched ahead could not be had; the next run tries them again.")]
     Sync(SyncArgs),
@@ -139,6 +141,10 @@ pub(crate) enum MirrorCommand {
     #[command(after_help = crate::commands::mirror::publish::HELP)]
     Publish(crate::commands::mirror::publish::Args),
 
+    /// Remove copies of packages that the rules no longer want, and files that no package has
+    #[command(after_help = crate::commands::mirror::prune::HELP)]
+    Prune(crate::commands::mirror::prune::Args),
+
     /// Reach the mirrors of a release, as its plugin names them; the same as `retrace plugin check`
     Check(check::Args),
 
@@ -153,13 +159,20 @@ pub(crate) enum MirrorCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncArgs {
     /// Distribution, such as debian
-    pub(crate) distribution: DistroId,
+    #[arg(required_unless_present = "all")]
+    pub(crate) distribution: Option<DistroId>,
 
     /// Version, such as 12
-    pub(crate) version: VersionId,
+    #[arg(required_unless_present = "all")]
+    pub(crate) version: Option<VersionId>,
 
     /// Architecture, such as x86_64
-    pub(crate) architecture: Architecture,
+    #[arg(required_unless_present = "all")]
+    pub(crate) architecture: Option<Architecture>,
+
+    /// Every repository that is mirrored, from the mirrors that it was last read from
+    #[arg(long, conflicts_with_all = ["distribution", "version", "architecture", "mirrors"])]
+    pub(crate) all: bool,
 
     /// Use this mirror, and only the repositories that are named so; a URL or folder without REPOSITORY= is the first
     /// repository of the release. Folder, or file, http, https, ftp, ftps, rsync or rsync+ssh URL; $ARCH, $BASEARCH, $VER,

@@ -28,7 +28,7 @@ pub struct Ahead {
     pub candidates: Vec<Candidate>,
     /// The decision; positions are those of the candidates.
     pub plan: Plan,
-    packages: Vec<IndexedPackage>,
+    pub(crate) packages: Vec<IndexedPackage>,
 }
 
 /// What came of fetching ahead.
@@ -71,6 +71,7 @@ impl Mirror {
         }
         let packages = store.packages(scope).await?;
         let dropped = store.dropped_packages(scope).await?;
+        let referenced = store.referenced_packages(scope).await?;
         let position = |key| repositories.iter().position(|(repository, _)| repository.key == key);
         let candidate = |package: &IndexedPackage| Candidate {
             repository: position(package.repository).unwrap_or(usize::MAX),
@@ -81,8 +82,7 @@ impl Mirror {
             size_bytes: package.size_bytes,
             local: package.local.is_some(),
             upstream: !dropped.contains(&package.key),
-            referenced: package.local.is_some()
-                && position(package.repository).and_then(|n| repositories.get(n)).is_some_and(|(_, p)| is_on_demand(p)),
+            referenced: referenced.contains(&package.key),
         };
         let candidates: Vec<_> = packages.iter().map(candidate).collect();
         let policies: Vec<_> = repositories.iter().map(|(_, policy)| policy.clone()).collect();
@@ -177,13 +177,4 @@ impl Tally {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A panic while the lock was held leaves a value that is right all the same.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Whether what is here of a repository is here because a retrace wanted it, or something that a retrace wanted.
-fn is_on_demand(policy: &Policy) -> bool {
-    match policy.mode {
-        Mode::Metadata => true,
-        Mode::Full => false,
-        Mode::Filtered => policy.filter.referenced,
-    }
 }

@@ -19,7 +19,8 @@ use crate::{
 /// The settings; the value of each is a base URL.
 const KOJI: &str = "archive-koji";
 const SNAPSHOT: &str = "archive-snapshot";
-const SETTINGS: [&str; 2] = [KOJI, SNAPSHOT];
+/// The setting of a repository whose mirrors the operator named.
+const OWN_MIRRORS: &str = "own-mirrors";
 /// Most bytes of an answer that lists the files of one version of one package.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 /// Most keys whose signed copies are asked for.
@@ -56,8 +57,16 @@ pub(crate) fn archives(spec: &RepositorySpec) -> Vec<(String, Result<Archive, Mi
 /// own wants nothing from elsewhere.
 #[must_use]
 pub fn with_own_mirrors(spec: &RepositorySpec, mirrors: Vec<String>) -> RepositorySpec {
-    let config = spec.config.iter().filter(|(key, _)| !SETTINGS.contains(&key.as_str())).cloned().collect();
+    let replaced = |key: &str| [KOJI, SNAPSHOT, OWN_MIRRORS].contains(&key);
+    let mut config: Vec<_> = spec.config.iter().filter(|(key, _)| !replaced(key)).cloned().collect();
+    config.push((OWN_MIRRORS.to_owned(), "yes".to_owned()));
     RepositorySpec { mirrors, config, ..spec.clone() }
+}
+
+/// Whether [`with_own_mirrors`] made this: then the plugin's mirrors have no say.
+#[must_use]
+pub fn has_own_mirrors(spec: &RepositorySpec) -> bool {
+    spec.config.iter().any(|(key, _)| key == OWN_MIRRORS)
 }
 
 impl Archive {

@@ -201,6 +201,8 @@ impl Inner {
         // What is there is damaged, or it would have been adopted: it stays until this takes its place.
         self.store.replace_package_file(&download.path, &download.sha256).await?;
         let copy = self.keep(package, &verified).await?;
+        // Now that a row names it nobody removes it; a moment ago it may have been an orphan's file.
+        self.store.put_package_file(&download.path, &download.sha256).await?;
         let _ = std::fs::remove_file(&download.path);
         Ok(copy)
     }
@@ -251,7 +253,11 @@ impl Inner {
         let path = self.store.package_path(&sha256)?;
         let Ok(metadata) = tokio::fs::metadata(&path).await else { return Ok(None) };
         match verify(path, metadata.len(), sha256, package, check).await? {
-            Ok(verified) => Ok(Some(self.keep(package, &verified).await?)),
+            Ok(verified) => {
+                let copy = self.keep(package, &verified).await?;
+                // Unless it was removed before a row named it.
+                Ok(self.kept(&copy).map(|_| copy))
+            }
             Err(_) => Ok(None),
         }
     }

@@ -28,7 +28,7 @@ pub struct Candidate {
     pub local: bool,
     /// The newest metadata lists it.
     pub upstream: bool,
-    /// A crash used or wanted it.
+    /// A core mapped a file of it, or it was used as such a package's debug package.
     pub referenced: bool,
 }
 
@@ -60,14 +60,15 @@ impl Plan {
 /// Decides over the packages of one release and architecture, of which `policies` has one entry for each repository.
 ///
 /// What upstream has dropped is fetched only if a crash referenced it: fallback archives may have it. Packages of a
-/// repository without a policy, and of one that is switched off, are kept as they are.
+/// repository without a policy, and of one that is switched off, are kept as they are. The filter `referenced` goes by
+/// name and architecture: who crashed in one version of a package is likely to crash in the next, wherever that comes from.
 #[must_use]
 pub fn plan(candidates: &[Candidate], policies: &[Policy]) -> Plan {
-    let referenced = with_debug_packages(candidates);
+    let Referenced { versions: referenced, names } = Referenced::of(candidates);
     let mut wanted = vec![false; candidates.len()];
     for (repository, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.enabled) {
         let members = candidates.iter().enumerate().filter(|(_, candidate)| candidate.repository == repository);
-        let passing = members.filter(|(n, candidate)| policy.wants(candidate, referenced.contains(n)));
+        let passing = members.filter(|(_, candidate)| policy.wants(candidate, names.contains(&name_of(candidate))));
         let mut passing: Vec<usize> = passing.map(|(n, _)| n).collect();
         if policy.mode == Mode::Filtered
             && let Some(newest) = policy.filter.newest
@@ -126,7 +127,7 @@ fn newest_of(positions: Vec<usize>, candidates: &[Candidate], newest: usize) -> 
     let mut groups: HashMap<(&str, &str), Vec<(usize, &Candidate)>> = HashMap::new();
     for n in positions {
         if let Some(candidate) = candidates.get(n) {
-            groups.entry((&candidate.id.name, &candidate.id.arch)).or_default().push((n, candidate));
+            groups.entry(name_of(candidate)).or_default().push((n, candidate));
         }
     }
     let mut chosen = Vec::new();
@@ -149,29 +150,42 @@ fn newest_of(positions: Vec<usize>, candidates: &[Candidate], newest: usize) -> 
     chosen
 }
 
-/// What crashes referenced, and the debug packages of the same version, in whichever repository they are.
-fn with_debug_packages(candidates: &[Candidate]) -> HashSet<usize> {
-    let named: Vec<_> = candidates.iter().enumerate().filter(|(_, candidate)| candidate.referenced).collect();
-    let mut names: HashSet<(String, String, &str)> = HashSet::new();
-    for (_, candidate) in &named {
-        let version = candidate.id.full_version();
-        let source = candidate.source.as_deref();
-        let sources = source.map(|source| format!("{}-debugsource", name_of_source(source)));
-        for name in debug_names(&candidate.id.name, source, &candidate.format).into_iter().chain(sources) {
-            names.insert((name, version.clone(), candidate.id.arch.as_str()));
+/// What crashes referenced, with its debug packages, in whichever repository they are.
+struct Referenced<'c> {
+    /// Exactly these.
+    versions: HashSet<usize>,
+    /// Any version: name and architecture.
+    names: HashSet<(&'c str, &'c str)>,
+}
+
+impl<'c> Referenced<'c> {
+    fn of(candidates: &'c [Candidate]) -> Self {
+        let mut wanted: HashMap<(String, &str), HashSet<String>> = HashMap::new();
+        for candidate in candidates.iter().filter(|candidate| candidate.referenced) {
+            let source = candidate.source.as_deref();
+            let sources = source.map(|source| format!("{}-debugsource", name_of_source(source)));
+            for name in debug_names(&candidate.id.name, source, &candidate.format).into_iter().chain(sources) {
+                wanted.entry((name, &candidate.id.arch)).or_default().insert(candidate.id.full_version());
+            }
         }
-    }
-    let mut all: HashSet<usize> = named.iter().map(|(n, _)| *n).collect();
-    if names.is_empty() {
-        return all;
-    }
-    for (n, candidate) in candidates.iter().enumerate() {
-        let is_debug = matches!(candidate.kind, PackageKind::DebugInfo | PackageKind::DebugSource);
-        if is_debug && names.contains(&(candidate.id.name.clone(), candidate.id.full_version(), &candidate.id.arch)) {
-            all.insert(n);
+        let mut all = Self { versions: HashSet::new(), names: HashSet::new() };
+        for (n, candidate) in candidates.iter().enumerate() {
+            let is_debug = matches!(candidate.kind, PackageKind::DebugInfo | PackageKind::DebugSource);
+            let versions = if is_debug { wanted.get(&(candidate.id.name.clone(), &candidate.id.arch)) } else { None };
+            if candidate.referenced || versions.is_some() {
+                all.names.insert(name_of(candidate));
+            }
+            if candidate.referenced || versions.is_some_and(|versions| versions.contains(&candidate.id.full_version()))
+            {
+                all.versions.insert(n);
+            }
         }
+        all
     }
-    all
+}
+
+fn name_of(candidate: &Candidate) -> (&str, &str) {
+    (&candidate.id.name, &candidate.id.arch)
 }
 
 /// Names that the debug packages of a package may have. Sources: dh_strip(1), rpm's `%debug_package`.

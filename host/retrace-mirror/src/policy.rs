@@ -115,7 +115,7 @@ pub struct Rule {
     /// For `filtered`: architectures as packages name them (`x86_64`, `noarch`, `amd64`, `all`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub architectures: Option<Vec<Pattern>>,
-    /// For `filtered`: only packages that a retrace fetched already, and their debug packages.
+    /// For `filtered`: only packages that crashes referenced in some version, and their debug packages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referenced: Option<bool>,
     /// For `filtered`: so many newest versions of each name and architecture; 0 for all.
@@ -186,7 +186,7 @@ pub struct Filter {
     pub sources: Vec<Pattern>,
     /// Architectures of packages that are wanted; all if empty.
     pub architectures: Vec<Pattern>,
-    /// Only what crashes referenced, and its debug packages.
+    /// Only packages that crashes referenced in some version, and their debug packages.
     pub referenced: bool,
     /// So many newest versions of each name and architecture; all if none.
     pub newest: Option<u32>,

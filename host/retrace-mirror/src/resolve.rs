@@ -11,6 +11,7 @@ mod search;
 use std::collections::HashMap;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use jiff::Timestamp;
 use retrace_package::VerifiedPackage;
 use retrace_store::{IndexedPackage, Provider, Scope};
 use retrace_types::{BuildId, Gap, Role};
@@ -100,7 +101,11 @@ pub(crate) async fn resolve(
         let debuginfo = choice.debuginfo(module, executables.first().copied());
         [executables, debuginfo]
     });
-    let fetches: Vec<_> = wanted.map(|candidates| fetch_first(inner, candidates, progress).boxed()).collect();
+    let wanted: Vec<_> = wanted.collect();
+    let referenced: Vec<_> = wanted.iter().filter_map(|candidates| Some(candidates.first()?.package.key)).collect();
+    inner.store.note_referenced(&referenced, Timestamp::now()).await?;
+    let fetches: Vec<_> =
+        wanted.into_iter().map(|candidates| fetch_first(inner, candidates, progress).boxed()).collect();
     let mut fetched = stream::iter(fetches).buffered(PARALLEL);
     let mut resolved = Vec::with_capacity(modules.len());
     for module in modules {
@@ -137,6 +142,9 @@ enum Fetch {
 async fn fetch_first(inner: &Inner, candidates: Vec<&Provider>, progress: &dyn Progress) -> Result<Fetch, MirrorError> {
     let mut failure = None;
     for provider in candidates.into_iter().take(MAX_TRIES) {
+        if failure.is_some() {
+            inner.store.note_referenced(&[provider.package.key], Timestamp::now()).await?;
+        }
         match inner.fetch(&provider.package, progress).await {
             Ok(verified) => {
                 let member = provider.path.clone().map_or(Member::BuildId, Member::Path);

@@ -10,6 +10,7 @@ mod incidents;
 mod kept;
 mod lies;
 mod mirrors;
+mod prune;
 mod resolve;
 mod rpm_md;
 mod schemes;

@@ -11,9 +11,8 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use jiff::Timestamp;
 use retrace_package::{PackageError, VerifiedPackage};
-use retrace_store::{IndexedPackage, LocalCopy, OrphanedArtifact, Repository, RepositoryKey};
+use retrace_store::{IndexedPackage, LocalCopy, Orphan, Repository, RepositoryKey};
 use retrace_types::{Architecture, ReleaseId, SignatureState};
 
 use crate::{
@@ -21,13 +20,12 @@ use crate::{
     error::chain,
     fetch::{Check, check_for, verify as verify_file},
     mirror::Inner,
+    prune::MIN_AGE,
     transfer,
 };
 
 /// Packages that are listed at once.
 const PAGE: usize = 512;
-/// A file that is younger may belong to a fetch that is about to note it.
-const ORPHAN_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// What to verify, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,8 +51,8 @@ pub struct VerifyReport {
     pub good: u64,
     /// The others, in the order in which they were found.
     pub findings: Vec<Finding>,
-    /// Files of the artifact store that no package has; none if only some repositories were verified.
-    pub orphans: Option<Vec<OrphanedArtifact>>,
+    /// Files of the artifact store that no package has, older than [`MIN_AGE`]; none if only some repositories were verified.
+    pub orphans: Option<Vec<Orphan>>,
     /// Wall-clock time.
     pub duration: Duration,
 }
@@ -110,7 +108,6 @@ pub(crate) async fn verify(
     progress: &dyn Progress,
 ) -> Result<VerifyReport, MirrorError> {
     let start = Instant::now();
-    let began = Timestamp::now();
     let mut repositories = inner.store.repositories(options.release.as_ref(), options.architecture).await?;
     let is_wanted = |id: &String| options.repositories.is_empty() || options.repositories.contains(id);
     repositories.retain(|repository| is_wanted(&repository.spec.id));
@@ -153,8 +150,9 @@ pub(crate) async fn verify(
     }
     if *options == (VerifyOptions { repair: options.repair, ..VerifyOptions::default() }) {
         progress.step("Looking for files that no package has");
-        let age = jiff::SignedDuration::try_from(ORPHAN_AGE).unwrap_or_default();
-        report.orphans = Some(inner.store.orphaned_artifacts(began.saturating_sub(age).unwrap_or(began)).await?);
+        let mut orphans = inner.store.orphans().await?;
+        orphans.retain(|orphan| orphan.age >= MIN_AGE);
+        report.orphans = Some(orphans);
     }
     report.duration = start.elapsed();
     Ok(report)

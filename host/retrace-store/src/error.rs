@@ -107,6 +107,14 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file of the artifact store cannot be removed.
+    #[error("cannot remove {path}: check the rights of the store's folder")]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file does not have the content that it was said to have.
     #[error("{path} changed while it was stored: its SHA-256 is not {expected}")]
     DigestMismatch {

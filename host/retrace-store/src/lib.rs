@@ -10,13 +10,14 @@
 //! Not here: where packages come from (`retrace-mirror`), what a task does (`retrace-worker`).
 
 mod artifacts;
+mod copies;
 mod database;
 mod error;
 mod incidents;
 mod index;
-mod kept;
 mod locks;
 mod lookup;
+mod package_use;
 mod reader;
 mod repositories;
 mod rows;
@@ -28,10 +29,10 @@ mod testing;
 mod uploads;
 
 pub use artifacts::TaskResult;
+pub use copies::{Orphan, Removal};
 pub use error::StoreError;
 pub use incidents::{FileIdentity, Incident, IncidentKind};
 pub use index::{Members, NewPackage, PathKey};
-pub use kept::OrphanedArtifact;
 pub use locks::{LockHolder, RepositoryLock};
 pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};
 pub use repositories::{NewRepository, Repository, RepositoryKey};

@@ -81,13 +81,23 @@ fn what_a_crash_referenced_comes_with_its_debug_packages_and_from_archives() {
         candidate("bash", "2"),
     ];
     let policies = vec![policy(Mode::Filtered, Filter { referenced: true, ..Filter::default() }); 2];
-    assert_eq!(fetched(&known, &policies), ["bash-1", "bash-debuginfo-1"]);
+    let mut want = vec!["bash-1", "bash-debuginfo-1"];
+    assert_eq!(fetched(&known[..2], &policies), want);
+    want.extend(["bash-debuginfo-2", "bash-2"]);
+    assert_eq!(fetched(&known, &policies), want, "and newer versions of the same packages");
+    known.push(candidate("zsh", "1"));
+    assert_eq!(fetched(&known, &policies), want, "but no others");
 
     for candidate in &mut known {
         candidate.local = true;
     }
     let plan = plan(&known, &policies);
-    assert_eq!((plan.fetch, plan.keep, plan.prune.clone()), (vec![], vec![0, 1], vec![2, 3]));
+    assert_eq!((plan.fetch, plan.keep, plan.prune.clone()), (vec![], vec![0, 1, 2, 3], vec![4]));
+    let newest = Filter { referenced: true, newest: Some(1), ..Filter::default() };
+    known.push(candidate("bash", "3"));
+    known.last_mut().unwrap().local = true;
+    let newest = super::plan(&known, &[policy(Mode::Filtered, newest.clone()), policy(Mode::Filtered, newest)]);
+    assert_eq!(newest.prune, [3, 4], "the version that crashed stays, with its debug package");
     let off = Policy { enabled: false, ..policies[0].clone() };
     assert_eq!(super::plan(&known, &[off.clone(), off]).prune, [0; 0], "what is off is left alone");
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use jiff::Timestamp;
 use retrace_package::scan_build_ids;
 use retrace_store::{IndexedPackage, PackageKey, Provider, Scope};
 use retrace_types::{BuildId, Gap, PackageFormat, PackageKind, Role};
@@ -244,6 +245,8 @@ impl<'a> Search<'a> {
 
     async fn scan_batch(&mut self, batch: Vec<IndexedPackage>) -> Result<(), MirrorError> {
         let (inner, progress) = (self.inner, self.progress);
+        let keys: Vec<_> = batch.iter().map(|package| package.key).collect();
+        inner.store.note_read(&keys, Timestamp::now()).await?;
         let scan = |package| async move {
             let done = scan_one(inner, &package, progress).await;
             (package, done)

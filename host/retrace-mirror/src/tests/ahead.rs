@@ -1,8 +1,10 @@
+use retrace_store::NewRepository;
+
 use super::{
     server::{Answer, Server},
     support::{Bench, fixture, rpm_spec, scope},
 };
-use crate::{Filter, Mode, Rule};
+use crate::{Ahead, Filter, Mode, Rule, WantedModule};
 
 fn rule(mode: Mode) -> Rule {
     Rule { mode: Some(mode), ..Rule::default() }
@@ -49,7 +51,7 @@ async fn filtered_fetches_the_newest_version_of_what_is_named() {
 }
 
 #[tokio::test]
-async fn what_a_retrace_fetched_gets_its_debug_package() {
+async fn what_a_crash_referenced_is_fetched_in_newer_versions_with_debug_packages() {
     let Some(fixture) = fixture().await else { return };
     let server = Server::honest(&fixture.path("rpm")).await;
     let bench = Bench::new(&fixture).await;
@@ -57,9 +59,24 @@ async fn what_a_retrace_fetched_gets_its_debug_package() {
     let rules = [Rule { referenced: Some(true), ..rule(Mode::Filtered) }];
     assert_eq!(bench.mirror.plan_ahead(&scope(), &rules).await.unwrap().plan.fetch.len(), 0);
 
-    let used = bench.store.find_packages(&scope(), "greet").await.unwrap().remove(0);
-    bench.mirror.fetch(&used, &()).await.unwrap();
-    let ahead = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
-    let wanted: Vec<_> = ahead.plan.fetch.iter().map(|n| ahead.candidates[*n].id.to_string()).collect();
-    assert_eq!(wanted, [format!("greet-debuginfo-{}.x86_64", used.id.full_version())]);
+    // The crash happened in the old version, of which a package cannot be had: it is referenced all the same.
+    let modules = [WantedModule { build_id: fixture.id(1, "greet"), path: None }];
+    let broken = Server::start(&fixture.path("rpm"), |_| Answer::Status(404)).await;
+    let spec = rpm_spec(&[&broken.url]);
+    let keys_armored = bench.store.repositories(None, None).await.unwrap().remove(0).keys_armored;
+    let moved = NewRepository { release: scope().release, architecture: scope().architecture, spec, keys_armored };
+    bench.store.register_repository(&moved).await.unwrap();
+    let resolved = bench.mirror.resolve(&scope(), &modules, None, &()).await.unwrap();
+    assert!(resolved.iter().all(|module| module.executable.is_none() && !module.gaps.is_empty()));
+
+    let wanted = |ahead: &Ahead| {
+        let mut wanted: Vec<_> = ahead.plan.fetch.iter().map(|n| ahead.candidates[*n].id.to_string()).collect();
+        wanted.sort();
+        wanted
+    };
+    let want = ["greet-1-1.x86_64", "greet-2-1.x86_64", "greet-debuginfo-1-1.x86_64", "greet-debuginfo-2-1.x86_64"];
+    assert_eq!(wanted(&bench.mirror.plan_ahead(&scope(), &rules).await.unwrap()), want);
+    let newest = [Rule { newest: Some(1), ..rules[0].clone() }];
+    let newest = bench.mirror.plan_ahead(&scope(), &newest).await.unwrap();
+    assert_eq!(wanted(&newest), ["greet-2-1.x86_64", "greet-debuginfo-2-1.x86_64"]);
 }

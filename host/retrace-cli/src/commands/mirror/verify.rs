@@ -164,10 +164,8 @@ impl Document {
         let count = |fault: &str| findings.iter().filter(|finding| finding.fault == fault).count() as u64;
         let repaired = findings.iter().filter(|finding| finding.repair == Some("replaced")).count() as u64;
         let orphans = report.orphans.as_ref().map(|orphans| {
-            let document = |orphan: &retrace_store::OrphanedArtifact| OrphanDocument {
-                path: orphan.path.clone(),
-                bytes: orphan.size_bytes,
-            };
+            let document =
+                |orphan: &retrace_store::Orphan| OrphanDocument { path: orphan.path.clone(), bytes: orphan.size_bytes };
             orphans.iter().map(document).collect()
         });
         Self {

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use retrace_mirror::{Ahead, AheadReport};
 use serde::Serialize;
 
+use crate::commands::mirror::chain;
+
 /// Packages that are named where a plan is only shown.
 const SHOWN: usize = 20;
 
@@ -42,9 +44,13 @@ impl AheadDocument {
             fetched: report.fetched,
             fetched_bytes: report.bytes,
             kept: ahead.plan.keep.len(),
-            failed: failed.map(|(id, error)| Failed { package: id.to_string(), error: super::chain(error) }).collect(),
+            failed: failed.map(|(id, error)| Failed { package: id.to_string(), error: chain(error) }).collect(),
             skipped: report.skipped,
         }
+    }
+
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.failed.is_empty()
     }
 
     /// Nothing, where no rule wants anything ahead.
