@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use pattern::Pattern;
 
+/// The setting of a registered repository that holds the operator's priority.
+const PRIORITY_SETTING: &str = "priority";
+
 /// Which packages of a repository are fetched before a retrace needs them. The index always has all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -250,11 +253,22 @@ impl Policy {
         set(&mut self.priority, &rule.priority);
     }
 
-    /// The description of the repository with what the operator wants signed.
+    /// The description of the repository with what the operator wants signed, and its priority.
     #[must_use]
     pub fn applied_to(&self, spec: RepositorySpec) -> RepositorySpec {
         let signatures = self.signatures.map_or(spec.signatures, Signatures::policy);
-        RepositorySpec { signatures, ..spec }
+        let mut config = spec.config;
+        config.retain(|(key, _)| key != PRIORITY_SETTING);
+        if self.priority != Self::PRIORITY {
+            config.push((PRIORITY_SETTING.to_owned(), self.priority.to_string()));
+        }
+        RepositorySpec { signatures, config, ..spec }
+    }
+
+    /// The priority that [`applied_to`](Self::applied_to) wrote down.
+    pub(crate) fn priority_of(spec: &RepositorySpec) -> u32 {
+        let noted = spec.config.iter().find(|(key, _)| key == PRIORITY_SETTING);
+        noted.and_then(|(_, value)| value.parse().ok()).unwrap_or(Self::PRIORITY)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The index answers most of it. Debian's metadata does not name the build-ids of binaries: there, packages that may ship
 //! a module are fetched and searched ([`search`]), and what they hold is indexed. Of several packages with one build-id the
-//! version of the crashed package wins, else the version that most modules have ([`choose`]).
+//! version of the crashed package wins, else the version that most modules have, at last the repository with the best priority
+//! ([`choose`]).
 
 mod choose;
 mod gaps;
@@ -90,12 +91,14 @@ pub(crate) async fn resolve(
     let mut ids: Vec<_> = modules.iter().map(|module| module.build_id.clone()).collect();
     ids.sort();
     ids.dedup();
-    let mut search = Search::new(inner, scope, progress);
+    let repositories = inner.store.repositories(Some(&scope.release), Some(scope.architecture)).await?;
+    let ranks = choose::ranks(&repositories);
+    let mut search = Search::new(inner, scope, &ranks, progress);
     let mut providers = inner.store.find_build_ids(Some(scope), &ids).await?;
     search.executables(modules, hint, &mut providers).await?;
     search.debuginfo(modules, hint, &mut providers).await?;
 
-    let choice = Choice::new(&providers, hint);
+    let choice = Choice::new(&providers, hint, &ranks);
     let wanted = modules.iter().flat_map(|module| {
         let executables = choice.executables(module);
         let debuginfo = choice.debuginfo(module, executables.first().copied());

@@ -5,10 +5,13 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use retrace_store::{IndexedPackage, Provider};
+use retrace_store::{IndexedPackage, Provider, Repository, RepositoryKey};
 use retrace_types::{PackageId, Role};
 
-use crate::resolve::{Providers, WantedModule};
+use crate::{
+    Policy,
+    resolve::{Providers, WantedModule},
+};
 
 /// A build of a source package: all its packages belong together.
 pub(crate) type Build = (String, String);
@@ -20,10 +23,20 @@ pub(super) struct Choice<'p> {
     hinted: HashSet<Build>,
     /// How many of the core's build-ids a build has.
     votes: HashMap<Build, usize>,
+    ranks: &'p Ranks,
+}
+
+/// The place of each repository in the order of the operator's priorities, then of their names.
+pub(super) type Ranks = HashMap<RepositoryKey, usize>;
+
+pub(super) fn ranks(repositories: &[Repository]) -> Ranks {
+    let mut repositories: Vec<_> = repositories.iter().collect();
+    repositories.sort_by_key(|repository| (Policy::priority_of(&repository.spec), &repository.spec.id));
+    repositories.iter().enumerate().map(|(rank, repository)| (repository.key, rank)).collect()
 }
 
 impl<'p> Choice<'p> {
-    pub(super) fn new(providers: &'p Providers, hint: Option<&str>) -> Self {
+    pub(super) fn new(providers: &'p Providers, hint: Option<&str>, ranks: &'p Ranks) -> Self {
         let mut hinted = HashSet::new();
         let mut votes = HashMap::new();
         for of_one in providers.values() {
@@ -35,7 +48,7 @@ impl<'p> Choice<'p> {
                 of_one.iter().filter(|provider| hint.is_some_and(|hint| names_version(hint, &provider.package.id)));
             hinted.extend(matching.map(|provider| build_of(&provider.package)));
         }
-        Self { providers, hinted, votes }
+        Self { providers, hinted, votes, ranks }
     }
 
     /// Packages that ship the file itself, the best first.
@@ -62,11 +75,12 @@ impl<'p> Choice<'p> {
             let votes = Reverse(self.votes.get(&build).copied().unwrap_or_default());
             let absent = provider.package.local.is_none();
             let no_path = provider.path.is_none();
-            // The name at last: the same core gives the same result.
-            let name = provider.package.id.to_string();
+            // The same core gives the same result, in whatever order the repositories were read first.
+            let rank = self.ranks.get(&provider.package.repository).copied();
+            let last = (absent, no_path, rank, provider.package.id.to_string());
             match role {
-                Role::Executable => (unhinted, is_worse(provider), votes, absent, no_path, name),
-                Role::Debuginfo => (is_worse(provider), unhinted, votes, absent, no_path, name),
+                Role::Executable => (unhinted, is_worse(provider), votes, last),
+                Role::Debuginfo => (is_worse(provider), unhinted, votes, last),
             }
         });
         // A file is in a package once, whatever its names are.

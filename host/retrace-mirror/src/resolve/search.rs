@@ -14,7 +14,7 @@ use crate::{
     plan::debug_names,
     resolve::{
         Failure, PARALLEL, Providers, WantedModule,
-        choose::{Choice, build_of, names_in, names_version},
+        choose::{Choice, Ranks, build_of, names_in, names_version},
         gaps,
     },
 };
@@ -28,6 +28,7 @@ const MAX_FAILURES: usize = 8;
 pub(super) struct Search<'a> {
     inner: &'a Inner,
     scope: &'a Scope,
+    ranks: &'a Ranks,
     progress: &'a dyn Progress,
     tried: HashSet<PackageKey>,
     packages_left: usize,
@@ -40,11 +41,12 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(inner: &'a Inner, scope: &'a Scope, progress: &'a dyn Progress) -> Self {
+    pub(super) fn new(inner: &'a Inner, scope: &'a Scope, ranks: &'a Ranks, progress: &'a dyn Progress) -> Self {
         let limits = &inner.transfer.options().limits;
         Self {
             inner,
             scope,
+            ranks,
             progress,
             tried: HashSet::new(),
             packages_left: limits.scanned_packages,
@@ -87,7 +89,7 @@ impl<'a> Search<'a> {
     ) -> Result<(), MirrorError> {
         let mut wanted = HashSet::new();
         {
-            let choice = Choice::new(providers, hint);
+            let choice = Choice::new(providers, hint, self.ranks);
             for module in modules.iter().filter(|module| !has(providers, module, Role::Debuginfo)) {
                 if let Some(provider) = choice.executables(module).first() {
                     let version = provider.package.id.full_version();

@@ -1,7 +1,7 @@
-use retrace_types::{BuildId, GapReason};
+use retrace_types::{BuildId, GapReason, RepositorySpec};
 
 use super::support::{Bench, Fixture, deb_spec, fixture, rpm_spec, scope, shown};
-use crate::{Found, Member, Resolved, WantedModule};
+use crate::{Found, Member, Policy, Resolved, Rule, WantedModule};
 
 fn module(build_id: BuildId, path: &str) -> WantedModule {
     WantedModule { build_id, path: Some(path.to_owned()) }
@@ -37,6 +37,26 @@ async fn rpm_packages_are_found_by_links_alone() {
     assert!(resolved.iter().all(|one| one.gaps.is_empty()));
     let member = &resolved[0].executable.as_ref().unwrap().member;
     assert!(matches!(member, Member::Path(path) if path.contains("/.build-id/")), "{member:?}");
+}
+
+/// Both repositories have the package; the one that was read last has the better priority, then the worse name.
+#[tokio::test]
+async fn of_two_repositories_with_a_package_the_one_with_the_better_priority_is_asked() {
+    let Some(fixture) = fixture().await else { return };
+    for (priority, want) in [(10, "second"), (Policy::PRIORITY, "first")] {
+        let bench = Bench::new(&fixture).await;
+        for id in ["first", "second"] {
+            let rule = Rule { priority: (id == "second").then_some(priority), ..Rule::default() };
+            let spec = RepositorySpec { id: id.into(), ..rpm_spec(&[shown(&fixture.path("rpm"))]) };
+            let policy = Policy::of(&[rule], &scope().release, scope().architecture, &spec);
+            bench.sync_updates(&policy.applied_to(spec)).await;
+        }
+        let resolved = bench.mirror.resolve(&scope(), &modules(&fixture, 1), None, &()).await.unwrap();
+        for found in resolved.iter().flat_map(|one| [&one.executable, &one.debuginfo]) {
+            let repository = found.as_ref().unwrap().package.repository;
+            assert_eq!(bench.store.repository(repository).await.unwrap().spec.id, want);
+        }
+    }
 }
 
 #[tokio::test]
