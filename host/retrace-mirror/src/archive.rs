@@ -19,8 +19,8 @@ use crate::{
 /// The settings; the value of each is a base URL.
 const KOJI: &str = "archive-koji";
 const SNAPSHOT: &str = "archive-snapshot";
-/// The setting of a repository whose mirrors the operator named.
-const OWN_MIRRORS: &str = "own-mirrors";
+/// The setting of a registered repository whose mirrors were named for it alone.
+const NAMED_MIRRORS: &str = "named-mirrors";
 /// Most bytes of an answer that lists the files of one version of one package.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 /// Most keys whose signed copies are asked for.
@@ -57,16 +57,23 @@ pub(crate) fn archives(spec: &RepositorySpec) -> Vec<(String, Result<Archive, Mi
 /// own wants nothing from elsewhere.
 #[must_use]
 pub fn with_own_mirrors(spec: &RepositorySpec, mirrors: Vec<String>) -> RepositorySpec {
-    let replaced = |key: &str| [KOJI, SNAPSHOT, OWN_MIRRORS].contains(&key);
-    let mut config: Vec<_> = spec.config.iter().filter(|(key, _)| !replaced(key)).cloned().collect();
-    config.push((OWN_MIRRORS.to_owned(), "yes".to_owned()));
+    let replaced = |key: &str| [KOJI, SNAPSHOT, NAMED_MIRRORS].contains(&key);
+    let config = spec.config.iter().filter(|(key, _)| !replaced(key)).cloned().collect();
     RepositorySpec { mirrors, config, ..spec.clone() }
 }
 
-/// Whether [`with_own_mirrors`] made this: then the plugin's mirrors have no say.
+/// As [`with_own_mirrors`], noted in the index: the next sync uses these mirrors again, whatever plugin and rules say.
 #[must_use]
-pub fn has_own_mirrors(spec: &RepositorySpec) -> bool {
-    spec.config.iter().any(|(key, _)| key == OWN_MIRRORS)
+pub fn with_named_mirrors(spec: &RepositorySpec, mirrors: Vec<String>) -> RepositorySpec {
+    let mut spec = with_own_mirrors(spec, mirrors);
+    spec.config.push((NAMED_MIRRORS.to_owned(), "yes".to_owned()));
+    spec
+}
+
+/// Whether [`with_named_mirrors`] made this.
+#[must_use]
+pub fn has_named_mirrors(spec: &RepositorySpec) -> bool {
+    spec.config.iter().any(|(key, _)| key == NAMED_MIRRORS)
 }
 
 impl Archive {

@@ -185,25 +185,34 @@ impl Inner {
         package: &IndexedPackage,
         check: &Check,
     ) -> Result<LocalCopy, MirrorError> {
-        let checked = verify(download.path.clone(), download.size_bytes, download.sha256, package, check).await?;
+        let Download { path, size_bytes, sha256 } = download;
+        let checked = match check {
+            // It was digested while it came.
+            Check::Digest(state) if package.sha256.is_none_or(|expected| expected == *sha256) => {
+                recorded(path, *size_bytes, *sha256, state.clone())
+            }
+            _ => verify(path.clone(), *size_bytes, *sha256, package, check).await?,
+        };
         let verified = match checked {
             Ok(verified) => verified,
             Err(source) => {
                 // It would be taken for complete the next time.
-                let _ = std::fs::remove_file(&download.path);
+                let _ = std::fs::remove_file(path);
                 return Err(self.refused(package, place, source).await?);
             }
         };
         if let Some(known) = package.local.as_ref().filter(|known| known.sha256 != verified.sha256()) {
-            let _ = std::fs::remove_file(&download.path);
+            let _ = std::fs::remove_file(path);
             return Err(self.changed(package, place, known, &verified).await?);
         }
         // What is there is damaged, or it would have been adopted: it stays until this takes its place.
-        self.store.replace_package_file(&download.path, &download.sha256).await?;
+        let stored = self.store.take_package_file(path, sha256).await?;
         let copy = self.keep(package, &verified).await?;
         // Now that a row names it nobody removes it; a moment ago it may have been an orphan's file.
-        self.store.put_package_file(&download.path, &download.sha256).await?;
-        let _ = std::fs::remove_file(&download.path);
+        if !stored.exists() {
+            self.store.take_package_file(path, sha256).await?;
+        }
+        let _ = std::fs::remove_file(path);
         Ok(copy)
     }
 

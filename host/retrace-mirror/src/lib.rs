@@ -55,7 +55,7 @@ mod tests;
 
 pub use access::{Access, AccessRule, ClientCertificate, ProxyChoice, SshOptions};
 pub use ahead::{Ahead, AheadProgress, AheadReport};
-pub use archive::{has_own_mirrors, with_own_mirrors};
+pub use archive::{has_named_mirrors, with_named_mirrors, with_own_mirrors};
 pub use error::{MetadataError, MirrorError};
 pub use expand::expand_mirror;
 pub use find::{Answer, Hit, Kind, NoQuestion, PackageQuestion, Question, WhyNot, Within, find};
@@ -71,5 +71,4 @@ pub use resolve::{Found, Member, Resolved, WantedModule};
 pub use retrace_package::{SignError, Signer};
 pub use status::{LastFailure, RepositoryStatus, status};
 pub use sync::{Outcome, RepositoryReport, SyncReport};
-pub use transfer::download;
 pub use verify::{Fault, Finding, Repair, VerifyOptions, VerifyReport};

@@ -20,7 +20,7 @@ mod tops;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -33,7 +33,7 @@ use crate::{
     Access, MirrorError, MirrorOptions, Progress,
     checksum::{Checksum, Digester},
     health::{Health, Rest},
-    location::{Base, Location, Place, Remote, Scheme},
+    location::{Base, Place, Remote, Scheme},
 };
 use credentials::Credentials;
 use throttle::{Hosts, Throttle};
@@ -84,6 +84,8 @@ pub(crate) struct Source {
     tls: OnceLock<Arc<rustls::ClientConfig>>,
     client: OnceLock<reqwest::Client>,
     ftp: ftp::Idle,
+    /// A server insists on checksums of its own.
+    rsync_wants_checksums: AtomicBool,
 }
 
 /// A mirror whose turn it is: its base, or why it is not asked.
@@ -146,6 +148,7 @@ impl Source {
             tls: OnceLock::new(),
             client: OnceLock::new(),
             ftp: ftp::Idle::default(),
+            rsync_wants_checksums: AtomicBool::new(false),
         })
     }
 
@@ -403,26 +406,6 @@ impl Source {
         let slow = |_| MirrorError::TooSlow { url: remote.to_string(), seconds: limit.as_secs() };
         tokio::time::timeout(limit, transfer).await.map_err(slow)?
     }
-}
-
-/// Gets one file below a base into the download folder of `options` and returns its path there, checked by its size in
-/// bytes and its digest; nothing is indexed or kept for ever. For tools and measurements.
-///
-/// # Errors
-/// As [`Mirror::fetch`](crate::Mirror::fetch) has them for one mirror.
-pub async fn download(
-    options: &MirrorOptions,
-    base: &str,
-    file: &str,
-    size_bytes: u64,
-    sha256: Sha256,
-) -> Result<PathBuf, MirrorError> {
-    let transfer = Transfer::new(options.clone())?;
-    let source = Source::new(Arc::clone(&transfer.shared), options.access.clone())?;
-    let place = Base::parse(base)?.at(&Location::parse(file)?);
-    let limit_bytes = options.limits.package_bytes;
-    let expected = Expected { size_bytes: Some(size_bytes), checksum: Some(Checksum::Sha256(sha256)), limit_bytes };
-    Ok(source.file(&place, &expected, &()).await?.path)
 }
 
 fn complete_path(download_dir: &Path, checksum: &Checksum) -> PathBuf {

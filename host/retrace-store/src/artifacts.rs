@@ -17,20 +17,6 @@ pub(crate) const PACKAGES: &str = "packages";
 const CHUNK_BYTES: usize = 1 << 20;
 
 impl Store {
-    /// Copies a package file into the store, under its digest, and returns its path there. A file that is there already
-    /// is not written again.
-    ///
-    /// # Errors
-    /// [`StoreError::DigestMismatch`] if the file has another digest; nothing is kept then.
-    pub async fn put_package_file(&self, path: &Path, sha256: &Sha256) -> Result<PathBuf, StoreError> {
-        let stored = self.package_path(sha256)?;
-        if tokio::fs::try_exists(&stored).await.unwrap_or(false) {
-            return Ok(stored);
-        }
-        self.write_package_file(path, sha256).await?;
-        Ok(stored)
-    }
-
     /// Copies a package file into the store, in the place of what is there.
     pub(crate) async fn write_package_file(&self, path: &Path, sha256: &Sha256) -> Result<(), StoreError> {
         let unreadable = |source| StoreError::File { path: path.to_owned(), source };
@@ -137,25 +123,6 @@ fn task_result_name(task: TaskId, name: &str) -> ObjectPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-    #[tokio::test]
-    async fn a_package_is_stored_under_its_digest_and_checked_on_the_way() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).await.unwrap();
-        let file = dir.path().join("package");
-        std::fs::write(&file, b"").unwrap();
-        let digest: Sha256 = EMPTY.parse().unwrap();
-        let stored = store.put_package_file(&file, &digest).await.unwrap();
-        assert!(stored.is_file());
-
-        std::fs::write(&file, b"other").unwrap();
-        let wrong = Sha256::from_bytes([7; 32]);
-        let error = store.put_package_file(&file, &wrong).await.unwrap_err();
-        assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error}");
-        assert!(!store.package_path(&wrong).unwrap().exists());
-    }
 
     #[tokio::test]
     async fn results_are_replaced_whole_and_stay_in_their_folder() {

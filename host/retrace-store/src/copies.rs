@@ -7,8 +7,11 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -84,14 +87,19 @@ impl Store {
         Ok(())
     }
 
-    /// As [`put_package_file`](Self::put_package_file), but a file that is there already is replaced, by a rename: who has
-    /// it open, or a link to it, keeps the old one.
+    /// Takes in a package file whose digest the caller has computed and that nobody writes to any more, and returns its path
+    /// in the store. What is there is replaced by a rename: who has it open, or a link to it, keeps the old one.
+    ///
+    /// The file gets a second name where it lies on the store's file system; else it is copied, and digested on the way.
     ///
     /// # Errors
-    /// [`StoreError::DigestMismatch`] if the file has another digest; what is there stays then.
-    pub async fn replace_package_file(&self, path: &Path, sha256: &Sha256) -> Result<PathBuf, StoreError> {
-        self.write_package_file(path, sha256).await?;
-        self.package_path(sha256)
+    /// [`StoreError::DigestMismatch`] if a copied file has another digest; what is there stays then.
+    pub async fn take_package_file(&self, path: &Path, sha256: &Sha256) -> Result<PathBuf, StoreError> {
+        let stored = self.package_path(sha256)?;
+        if link(path, &stored).is_err() {
+            self.write_package_file(path, sha256).await?;
+        }
+        Ok(stored)
     }
 
     /// Forgets the copy of a package, and removes its file if no other package has the same. A package that a core ever
@@ -191,6 +199,25 @@ async fn has_owner(transaction: &mut Transaction<'_, Any>, sha256: &Sha256) -> R
         .await
         .map_err(StoreError::database("look whose copy a file is"))?;
     Ok(owner.is_some())
+}
+
+/// Gives a file a second name, in the place of what has it.
+fn link(path: &Path, stored: &Path) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    /// The published tree has links to it, which a web server reads.
+    const MODE: u32 = 0o644;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    // As the object store names what it has not finished.
+    let mut part = stored.to_owned().into_os_string();
+    part.push(format!("#{}-{number}", std::process::id()));
+    if let Some(folder) = stored.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::hard_link(path, &part)?;
+    let renamed = fs::set_permissions(&part, Permissions::from_mode(MODE)).and_then(|()| fs::rename(&part, stored));
+    // A rename over another name of the same file does nothing; see rename(2).
+    let _ = fs::remove_file(&part);
+    renamed
 }
 
 /// The bytes of the file that was there; 0 if there was none.

@@ -3,7 +3,8 @@
 daemons.py ftp PORTFILE ROOT [--pem FILE] [--old]: anonymous, and the user `me` with the password `s3cret`. --pem: TLS for
 commands and data, or nothing; --old: without MLSD, MDTM and SIZE.
 daemons.py http PORTFILE ROOT: as fast as the kernel sends.
-daemons.py rsync PORTFILE ROOT: module `mirror`, and module `closed` for that user. One process a connection, as inetd(8).
+daemons.py rsync PORTFILE ROOT: module `mirror`, module `closed` for that user, and module `old`, which refuses an option.
+One process a connection, as inetd(8).
 """
 import os
 import socket
@@ -73,6 +74,7 @@ def rsync(port_file, root):
     with open(config, "w") as file:
         file.write(f"use chroot = no\nread only = yes\nuid = {os.getuid()}\ngid = {os.getgid()}\nmotd file = {secrets}\n")
         file.write(f"[mirror]\npath = {root}\n[closed]\npath = {root}\nauth users = me\nsecrets file = {secrets}\n")
+        file.write(f"[old]\npath = {root}\nrefuse options = checksum-choice\n")
     listener = socket.create_server(("127.0.0.1", 0))
     announce(port_file, listener.getsockname()[1])
     running = []

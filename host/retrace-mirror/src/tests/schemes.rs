@@ -132,7 +132,9 @@ async fn rsync_mirrors_are_used() {
     }
     let server = Daemon::start("rsync", &fixture.path(""), &[]).await;
     let base = format!("rsync://127.0.0.1:{}/mirror", server.port);
-    mirror_is_used(&Bench::new(&fixture).await, &format!("{base}/rpm")).await;
+    for module in ["mirror", "old"] {
+        mirror_is_used(&Bench::new(&fixture).await, &format!("{}/rpm", base.replace("mirror", module))).await;
+    }
     let bench = Bench::new(&fixture).await;
     assert_eq!(bench.sync_updates(&deb_spec(&[&format!("{base}/deb")])).await, (10, 2));
 

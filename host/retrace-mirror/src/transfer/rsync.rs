@@ -32,6 +32,8 @@ const MAX_LISTING_BYTES: usize = 256 << 20;
 const MEMORY_BYTES: u64 = 2 << 30;
 /// Most bytes of a package that its header may take.
 const MAX_HEAD_BYTES: u64 = 64 << 20;
+/// Servers before rsync 3.2, and those that refuse it, do not know it.
+const NO_CHECKSUM: &str = "--checksum-choice=none";
 /// How often the growing file is looked at.
 const LOOK: Duration = Duration::from_millis(3);
 
@@ -109,11 +111,25 @@ impl Source {
         let how = if have > 0 { "--append" } else { "--whole-file" };
         let most = expected.most().saturating_add(1);
         let call = self.call(remote, &["--inplace", "--ignore-times", "--copy-links", how])?;
-        let call = call.arg("--").arg(address(remote, remote.path())).arg(partial.path());
         let call = call.limits(Limits { file_size_bytes: Some(most), ..limits() });
+        let files = |call: Invocation| call.arg("--").arg(address(remote, remote.path())).arg(partial.path());
+        // Nor is it digested at both ends, to be digested by us once more.
+        let is_checked =
+            have == 0 && expected.checksum.is_some() && !self.rsync_wants_checksums.load(Ordering::Relaxed);
+        let quick = is_checked.then(|| files(call.clone().arg(NO_CHECKSUM)));
+        let call = files(call);
         let follower = Follower::start(partial.path().to_owned(), digester, have);
         let ran = {
-            let mut running = std::pin::pin!(self.run(remote, call));
+            let mut running = std::pin::pin!(async {
+                let Some(quick) = quick else { return self.run(remote, call).await };
+                match self.run(remote, quick).await {
+                    Err(MirrorError::Transport { reason, .. }) if reason.contains("checksum-choice") => {
+                        self.rsync_wants_checksums.store(true, Ordering::Relaxed);
+                        self.run(remote, call).await
+                    }
+                    ran => ran,
+                }
+            });
             loop {
                 match tokio::time::timeout(Duration::from_millis(200), &mut running).await {
                     Ok(ran) => break ran,

@@ -3,6 +3,8 @@ use fs::File;
 use retrace_types::{PackageFormat, PackageId, PackageKind, SignatureState, TaskKind};
 use sha2::{Digest as _, Sha256 as Hasher};
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 use crate::{
     IndexedPackage, NewPackage, NewTask, Outcome,
@@ -67,7 +69,7 @@ impl Bench {
         let sha256 = Sha256::from_bytes(Hasher::digest(content).into());
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), content).unwrap();
-        self.store.put_package_file(file.path(), &sha256).await.unwrap();
+        self.store.take_package_file(file.path(), &sha256).await.unwrap();
         sha256
     }
 
@@ -204,7 +206,8 @@ async fn stored(test: &Test, text: &str) -> Sha256 {
     let sha256 = Sha256::from_bytes(sha2::Sha256::digest(text).into());
     let file = test.dir.path().join("file");
     fs::write(&file, text).unwrap();
-    test.store.put_package_file(&file, &sha256).await.unwrap();
+    test.store.take_package_file(&file, &sha256).await.unwrap();
+    fs::remove_file(&file).unwrap();
     sha256
 }
 
@@ -247,14 +250,25 @@ async fn a_file_is_replaced_and_links_to_it_keep_the_old_one() {
     fs::hard_link(&path, &link).unwrap();
     fs::write(&path, "damaged").unwrap();
     let good = test.dir.path().join("file");
-    assert_eq!(test.store.put_package_file(&good, &sha256).await.unwrap(), path);
-    assert_eq!(fs::read(&path).unwrap(), b"damaged", "what is there is left");
-    assert_eq!(test.store.replace_package_file(&good, &sha256).await.unwrap(), path);
-    assert_eq!(fs::read(&path).unwrap(), b"content");
-    assert_eq!(fs::read(&link).unwrap(), b"damaged");
+    fs::write(&good, "content").unwrap();
 
-    fs::write(&good, "other").unwrap();
-    let error = test.store.replace_package_file(&good, &sha256).await.unwrap_err();
+    // A file of this file system is linked, again and again; one of another is copied and digested.
+    for _ in 0..2 {
+        assert_eq!(test.store.take_package_file(&good, &sha256).await.unwrap(), path);
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+        assert_eq!(fs::metadata(&path).unwrap().nlink(), 2);
+    }
+    assert_eq!(fs::read(&link).unwrap(), b"damaged");
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no part is left");
+
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let foreign = elsewhere.path().join("file");
+    fs::write(&foreign, "content").unwrap();
+    fs::remove_file(&path).unwrap();
+    test.store.take_package_file(&foreign, &sha256).await.unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().nlink(), 1);
+    fs::write(&foreign, "other").unwrap();
+    let error = test.store.take_package_file(&foreign, &sha256).await.unwrap_err();
     assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error}");
     assert_eq!(fs::read(&path).unwrap(), b"content");
 }
