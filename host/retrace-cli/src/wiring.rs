@@ -143,6 +143,7 @@ pub(crate) fn mirror_options(config: &Config) -> MirrorOptions {
         connect_timeout: Duration::from_secs(config.mirror.connect_timeout_seconds),
         idle_timeout: Duration::from_secs(config.mirror.idle_timeout_seconds),
         archives: config.mirror.archives,
+        rules: config.repository.clone(),
         access_rules: config.mirror.access.iter().map(|access| access.rule()).collect(),
         ..MirrorOptions::default()
     }

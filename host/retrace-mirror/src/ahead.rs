@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use retrace_store::{IndexedPackage, Repository, RepositoryKey, Scope};
 use retrace_types::PackageId;
 
-use crate::{Candidate, Mirror, MirrorError, Mode, Plan, Policy, Rule, plan};
+use crate::{Candidate, Mirror, MirrorError, Mode, Plan, Policy, plan};
 
 /// Packages that are on their way at the same time.
 const PARALLEL: usize = 6;
@@ -53,12 +53,12 @@ pub trait AheadProgress: Sync {
 impl AheadProgress for () {}
 
 impl Mirror {
-    /// What these rules want fetched of a release, from what the index knows. Nothing is contacted.
+    /// What the rules want fetched of a release, from what the index knows. Nothing is contacted.
     ///
     /// # Errors
     /// [`MirrorError::Store`].
-    pub async fn plan_ahead(&self, scope: &Scope, rules: &[Rule]) -> Result<Ahead, MirrorError> {
-        let store = &self.inner.store;
+    pub async fn plan_ahead(&self, scope: &Scope) -> Result<Ahead, MirrorError> {
+        let (store, rules) = (&self.inner.store, &self.inner.transfer.options().rules);
         let repositories = store.repositories(Some(&scope.release), Some(scope.architecture)).await?;
         let with_policy = |repository: Repository| {
             let policy = Policy::of(rules, &scope.release, scope.architecture, &repository.spec);

@@ -10,16 +10,20 @@ use crate::{MirrorError, MirrorOptions, error::chain};
 /// Largest key file, in bytes; Debian's whole archive keyring has 60 KB.
 const MAX_KEY_FILE_BYTES: u64 = 4 << 20;
 
-/// Reads the keys of a repository and the operator's.
+/// Reads the keys of a repository and the operator's: `own` for this repository, others for all.
 ///
 /// A key file of the repository that is not there is told only, as long as there is another key: the operator's may be the
 /// one that counts. No key at all is an error, unless nothing has to be signed.
-pub(crate) fn read_keys(spec: &RepositorySpec, options: &MirrorOptions) -> Result<Keyring, MirrorError> {
+pub(crate) fn read_keys(
+    spec: &RepositorySpec,
+    options: &MirrorOptions,
+    own: &[PathBuf],
+) -> Result<Keyring, MirrorError> {
     let mut keyring = Keyring::new();
     if spec.signatures == SignaturePolicy::OFF {
         return Ok(keyring);
     }
-    for path in &options.operator_keys {
+    for path in options.operator_keys.iter().chain(own) {
         add(&mut keyring, path, &read(path)?)?;
     }
     let mut missing = None;

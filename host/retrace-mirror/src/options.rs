@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Access, AccessRule};
+use crate::{Access, AccessRule, Rule};
 
 /// Where a [`Mirror`](crate::Mirror) finds keys and works, and what it allows a server.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct MirrorOptions {
     pub access: Access,
     /// Rules for some of them; the first one that applies counts.
     pub access_rules: Vec<AccessRule>,
+    /// What the operator wants of repositories.
+    pub rules: Vec<Rule>,
     /// Pause before a mirror is read again whose files do not fit each other: it may be in the middle of its own sync.
     pub settle_pause: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for MirrorOptions {
             archives: true,
             access: Access::default(),
             access_rules: Vec::new(),
+            rules: Vec::new(),
             settle_pause: Duration::from_secs(10),
         }
     }

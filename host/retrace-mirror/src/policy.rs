@@ -5,8 +5,14 @@
 
 mod pattern;
 
-use retrace_types::{Architecture, ReleaseId, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy};
+use std::path::PathBuf;
+
+use retrace_types::{
+    Architecture, Release, ReleaseId, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::{MirrorError, expand_mirror, with_own_mirrors};
 
 pub use pattern::Pattern;
 
@@ -127,7 +133,14 @@ pub struct Rule {
     /// What must be signed; as the plugin says if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signatures: Option<Signatures>,
-    /// Repositories of a lower number are read and fetched first; 50 if no rule says it.
+    /// Mirrors in place of the plugin's, best first; with `$ARCH`, `$VER` and the like as `--mirror` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirrors: Option<Vec<String>>,
+    /// Files with keys that may sign it, beside those of the plugin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<PathBuf>>,
+    /// Repositories of a lower number are read and fetched first, and asked first where several have a file; 50 if no rule
+    /// says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
 }
@@ -208,6 +221,10 @@ pub struct Policy {
     pub filter: Filter,
     /// What must be signed; none: as the plugin says.
     pub signatures: Option<Signatures>,
+    /// Mirrors in place of the plugin's; the plugin's if empty.
+    pub mirrors: Vec<String>,
+    /// Files with further keys that may sign it.
+    pub keys: Vec<PathBuf>,
     /// Lower ones first.
     pub priority: u32,
 }
@@ -227,6 +244,8 @@ impl Policy {
             mode: Mode::default(),
             filter: Filter::default(),
             signatures: None,
+            mirrors: Vec::new(),
+            keys: Vec::new(),
             priority: Self::PRIORITY,
         };
         for rule in rules.iter().filter(|rule| rule.is_about(release, architecture, &spec.id)) {
@@ -250,19 +269,31 @@ impl Policy {
             self.filter.newest = (*newest > 0).then_some(*newest);
         }
         self.signatures = rule.signatures.or(self.signatures);
+        set(&mut self.mirrors, &rule.mirrors);
+        set(&mut self.keys, &rule.keys);
         set(&mut self.priority, &rule.priority);
     }
 
-    /// The description of the repository with what the operator wants signed, and its priority.
-    #[must_use]
-    pub fn applied_to(&self, spec: RepositorySpec) -> RepositorySpec {
+    /// The description of the repository with what the operator wants signed, their mirrors, and its priority.
+    ///
+    /// # Errors
+    /// [`MirrorError::Variable`] if a mirror has a variable that is unknown or that the release has no value for.
+    pub fn applied_to(
+        &self,
+        spec: RepositorySpec,
+        release: &Release,
+        architecture: Architecture,
+    ) -> Result<RepositorySpec, MirrorError> {
+        let mirrors = self.mirrors.iter().map(|mirror| expand_mirror(mirror, release, architecture));
+        let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
+        let spec = if mirrors.is_empty() { spec } else { with_own_mirrors(&spec, mirrors) };
         let signatures = self.signatures.map_or(spec.signatures, Signatures::policy);
         let mut config = spec.config;
         config.retain(|(key, _)| key != PRIORITY_SETTING);
         if self.priority != Self::PRIORITY {
             config.push((PRIORITY_SETTING.to_owned(), self.priority.to_string()));
         }
-        RepositorySpec { signatures, config, ..spec }
+        Ok(RepositorySpec { signatures, config, ..spec })
     }
 
     /// The priority that [`applied_to`](Self::applied_to) wrote down.

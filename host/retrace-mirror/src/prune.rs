@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use retrace_store::{IndexedPackage, LocalCopy, Orphan, PackageKey, Removal, Repository, Scope};
 use retrace_types::PackageId;
 
-use crate::{Mirror, MirrorError, Rule};
+use crate::{Mirror, MirrorError};
 
 /// An orphan may be a package that is just being fetched, and a package may be read by a command that is no task: neither
 /// takes an hour.
@@ -71,16 +71,16 @@ impl PrunePlan {
 }
 
 impl Mirror {
-    /// What these rules let go of, over all releases. Nothing is changed or contacted.
+    /// What the rules let go of, over all releases. Nothing is changed or contacted.
     ///
     /// # Errors
     /// [`MirrorError::Store`].
-    pub async fn plan_prune(&self, rules: &[Rule]) -> Result<PrunePlan, MirrorError> {
+    pub async fn plan_prune(&self) -> Result<PrunePlan, MirrorError> {
         let store = &self.inner.store;
         let mut plan = PrunePlan::default();
         for (release, architecture) in store.releases_mirrored().await? {
             let scope = Scope { release, architecture };
-            let ahead = self.plan_ahead(&scope, rules).await?;
+            let ahead = self.plan_ahead(&scope).await?;
             plan.kept += ahead.plan.keep.len() as u64;
             let unwanted = ahead.plan.prune.iter().filter_map(|n| {
                 let (candidate, package) = (ahead.candidates.get(*n)?, ahead.packages.get(*n)?);

@@ -1,7 +1,7 @@
 //! How each repository is: how fresh, how large, what went wrong.
 
 use jiff::Timestamp;
-use retrace_store::{Repository, RepositoryCounts, Store, StoreError, SyncFailure};
+use retrace_store::{Incident, Repository, RepositoryCounts, Store, StoreError, SyncFailure};
 use retrace_types::{Architecture, ReleaseId};
 
 use crate::{MirrorError, Outcome, error::chain, revision::Revision};
@@ -26,6 +26,8 @@ pub struct RepositoryStatus {
     pub made_at: Option<Timestamp>,
     /// What there is.
     pub counts: RepositoryCounts,
+    /// Packages that changed under their names, the newest offers first.
+    pub incidents: Vec<Incident>,
     /// Why the last sync failed; none if it did not.
     pub failure: Option<LastFailure>,
 }
@@ -74,6 +76,7 @@ pub async fn status(
                 synced_at: repository.synced_at,
                 made_at: made_at.and_then(|seconds| Timestamp::from_second(seconds).ok()),
                 counts: counts.get(&repository.key).copied().unwrap_or_default(),
+                incidents: Vec::new(),
                 failure,
                 repository: Some(repository),
             }
@@ -87,10 +90,15 @@ pub async fn status(
         synced_at: None,
         made_at: None,
         counts: RepositoryCounts::default(),
+        incidents: Vec::new(),
         failure: Some(failure.into()),
     }));
-    // Within a release and architecture the order in which they were registered stays.
-    all.sort_by(|a, b| (&a.release, a.architecture).cmp(&(&b.release, b.architecture)));
+    for status in &mut all {
+        if let Some(repository) = &status.repository {
+            status.incidents = store.incidents(repository.key).await?;
+        }
+    }
+    all.sort_by(|a, b| (&a.release, a.architecture, &a.id).cmp(&(&b.release, b.architecture, &b.id)));
     Ok(all)
 }
 

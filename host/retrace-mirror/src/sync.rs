@@ -20,7 +20,7 @@ use retrace_store::{Incident, NewPackage, NewRepository, PathKey, RepositoryKey,
 use retrace_types::{Architecture, Release, RepositoryLayout, RepositorySpec, Sha256, SignaturePolicy};
 
 use crate::{
-    MirrorError, Progress, keys,
+    MirrorError, Policy, Progress, keys,
     location::{Base, Place},
     mirror::Inner,
     mirror_list,
@@ -167,7 +167,9 @@ async fn sync_one(
     }
     let source = &*inner.transfer.source(&release.id.distro, &spec.id)?;
     let spec = &*mirror_list::expand(source, spec).await?;
-    let keyring = keys::read_keys(spec, inner.transfer.options())?;
+    let options = inner.transfer.options();
+    let policy = Policy::of(&options.rules, &release.id, architecture, spec);
+    let keyring = keys::read_keys(spec, options, &policy.keys)?;
     let keys_armored = keyring.to_armored();
     let settings = Revision::settings_of(spec, &keys_armored);
     let new = NewRepository { release: release.id.clone(), architecture, spec: spec.clone(), keys_armored };

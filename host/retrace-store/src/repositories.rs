@@ -86,7 +86,7 @@ impl Store {
     ) -> Result<Vec<Repository>, StoreError> {
         let rows = sqlx::query(
             "SELECT * FROM repositories WHERE ($1 IS NULL OR release = $1) AND ($2 IS NULL OR architecture = $2)
-             ORDER BY release, architecture, id",
+             ORDER BY release, architecture, name",
         )
         .bind(release.map(ToString::to_string))
         .bind(architecture.map(Architecture::as_str))

@@ -1,6 +1,7 @@
 //! `retrace mirror`.
 
 pub(crate) mod find;
+mod incident;
 pub(crate) mod prune;
 pub(crate) mod publish;
 pub(crate) mod status;

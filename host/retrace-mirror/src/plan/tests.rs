@@ -24,7 +24,9 @@ fn candidate(name: &str, version: &str) -> Candidate {
 }
 
 fn policy(mode: Mode, filter: Filter) -> Policy {
-    Policy { enabled: true, off_by_default: None, mode, filter, signatures: None, priority: Policy::PRIORITY }
+    let (mirrors, keys) = (Vec::new(), Vec::new());
+    let priority = Policy::PRIORITY;
+    Policy { enabled: true, off_by_default: None, mode, filter, signatures: None, mirrors, keys, priority }
 }
 
 fn patterns(texts: &[&str]) -> Vec<crate::policy::Pattern> {

@@ -23,6 +23,10 @@ fn pattern(text: &str) -> Option<Pattern> {
     Some(text.parse().unwrap())
 }
 
+fn release() -> Release {
+    Release { id: "fedora-40".parse().unwrap(), minor: None, codename: None, rolling: false }
+}
+
 fn policy(rules: &[Rule], id: &str) -> Policy {
     let spec = spec(id, None, RepositoryContent::Packages);
     Policy::of(rules, &"fedora-40".parse().unwrap(), Architecture::X86_64, &spec)
@@ -79,7 +83,7 @@ fn the_operator_decides_what_must_be_signed() {
         (Some(Signatures::None), SignaturePolicy::OFF),
     ] {
         let rule = Rule { signatures: wanted, ..Rule::default() };
-        let applied = policy(&[rule], "x").applied_to(plugin.clone());
+        let applied = policy(&[rule], "x").applied_to(plugin.clone(), &release(), Architecture::X86_64).unwrap();
         assert_eq!(applied.signatures, want);
         assert_eq!(Signatures::of(want).policy(), want);
     }

@@ -20,18 +20,18 @@ async fn full_fetches_everything_once_and_one_failure_stops_nothing() {
     let bench = Bench::new(&fixture).await;
     bench.sync_updates(&rpm_spec(&[&server.url])).await;
 
-    let nothing = bench.mirror.plan_ahead(&scope(), &[]).await.unwrap();
+    let nothing = bench.ruled(&[]).plan_ahead(&scope()).await.unwrap();
     assert_eq!((nothing.plan.fetch.len(), nothing.repositories.len()), (0, 1));
 
     let rules = [rule(Mode::Full)];
-    let ahead = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    let ahead = bench.ruled(&rules).plan_ahead(&scope()).await.unwrap();
     assert_eq!(ahead.plan.fetch.len(), 6);
     let report = bench.mirror.fetch_ahead(&ahead, &()).await.unwrap();
     assert_eq!(report.fetched, 5);
     let failed: Vec<_> = report.failed.iter().map(|(id, _)| id.to_string()).collect();
     assert_eq!(failed, ["greet-libs-2-1.x86_64"]);
 
-    let again = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    let again = bench.ruled(&rules).plan_ahead(&scope()).await.unwrap();
     assert_eq!((again.plan.fetch.len(), again.plan.keep.len()), (1, 5), "what is here is not fetched again");
 }
 
@@ -42,7 +42,7 @@ async fn filtered_fetches_the_newest_version_of_what_is_named() {
     let bench = Bench::new(&fixture).await;
     bench.sync_updates(&rpm_spec(&[&server.url])).await;
     let rules = [Rule { include: Some(vec!["greet".parse().unwrap()]), newest: Some(1), ..rule(Mode::Filtered) }];
-    let ahead = bench.mirror.plan_ahead(&scope(), &rules).await.unwrap();
+    let ahead = bench.ruled(&rules).plan_ahead(&scope()).await.unwrap();
     assert_ne!(ahead.repositories.first().unwrap().1.filter, Filter::default());
     assert_eq!(bench.mirror.fetch_ahead(&ahead, &()).await.unwrap().fetched, 1);
     let local: Vec<_> =
@@ -57,7 +57,7 @@ async fn what_a_crash_referenced_is_fetched_in_newer_versions_with_debug_package
     let bench = Bench::new(&fixture).await;
     bench.sync_updates(&rpm_spec(&[&server.url])).await;
     let rules = [Rule { referenced: Some(true), ..rule(Mode::Filtered) }];
-    assert_eq!(bench.mirror.plan_ahead(&scope(), &rules).await.unwrap().plan.fetch.len(), 0);
+    assert_eq!(bench.ruled(&rules).plan_ahead(&scope()).await.unwrap().plan.fetch.len(), 0);
 
     // The crash happened in the old version, of which a package cannot be had: it is referenced all the same.
     let modules = [WantedModule { build_id: fixture.id(1, "greet"), path: None }];
@@ -75,8 +75,8 @@ async fn what_a_crash_referenced_is_fetched_in_newer_versions_with_debug_package
         wanted
     };
     let want = ["greet-1-1.x86_64", "greet-2-1.x86_64", "greet-debuginfo-1-1.x86_64", "greet-debuginfo-2-1.x86_64"];
-    assert_eq!(wanted(&bench.mirror.plan_ahead(&scope(), &rules).await.unwrap()), want);
+    assert_eq!(wanted(&bench.ruled(&rules).plan_ahead(&scope()).await.unwrap()), want);
     let newest = [Rule { newest: Some(1), ..rules[0].clone() }];
-    let newest = bench.mirror.plan_ahead(&scope(), &newest).await.unwrap();
+    let newest = bench.ruled(&newest).plan_ahead(&scope()).await.unwrap();
     assert_eq!(wanted(&newest), ["greet-2-1.x86_64", "greet-debuginfo-2-1.x86_64"]);
 }

@@ -13,7 +13,7 @@ async fn full(fixture: &Fixture) -> (Bench, Server) {
     let server = Server::honest(&fixture.path("rpm")).await;
     let bench = Bench::new(fixture).await;
     bench.sync_updates(&rpm_spec(&[&server.url])).await;
-    let ahead = bench.mirror.plan_ahead(&scope(), &[rule(Mode::Full)]).await.unwrap();
+    let ahead = bench.ruled(&[rule(Mode::Full)]).plan_ahead(&scope()).await.unwrap();
     assert_eq!(bench.mirror.fetch_ahead(&ahead, &()).await.unwrap().fetched, 6);
     (bench, server)
 }
@@ -45,11 +45,11 @@ async fn only_what_a_filter_lets_go_of_is_removed() {
     let Some(fixture) = fixture().await else { return };
     let (bench, _server) = full(&fixture).await;
     for rules in [vec![], vec![rule(Mode::Full)], vec![Rule { enabled: Some(false), ..newest()[0].clone() }]] {
-        let plan = bench.mirror.plan_prune(&rules).await.unwrap();
+        let plan = bench.ruled(&rules).plan_prune().await.unwrap();
         assert_eq!((plan.packages.len(), plan.orphans.len()), (0, 0), "{rules:?}");
     }
     let before = stored(&bench);
-    let plan = bench.mirror.plan_prune(&newest()).await.unwrap();
+    let plan = bench.ruled(&newest()).plan_prune().await.unwrap();
     assert_eq!((plan.packages.len(), plan.kept, stored(&bench)), (3, 3, before), "a plan changes nothing");
 
     // A run that was killed in the middle: its file is gone, its row is not.
@@ -60,7 +60,7 @@ async fn only_what_a_filter_lets_go_of_is_removed() {
     let after = stored(&bench);
     assert_eq!((before.0 - after.0, before.1 - after.1), (3, plan.bytes()));
     assert_eq!(local(&bench).await, ["greet-2-1.x86_64", "greet-debuginfo-2-1.x86_64", "greet-libs-2-1.x86_64"]);
-    assert_eq!(bench.mirror.plan_prune(&newest()).await.unwrap().packages, []);
+    assert_eq!(bench.ruled(&newest()).plan_prune().await.unwrap().packages, []);
 
     // What was removed is still known, and comes back when somebody needs it.
     let old = bench.store.find_packages(&scope(), "greet").await.unwrap().remove(0);
@@ -81,7 +81,7 @@ async fn what_a_crash_referenced_or_a_retrace_reads_stays() {
     };
     let long_ago = Timestamp::now() - SignedDuration::from_hours(1000);
     bench.store.note_referenced(&[old("greet").await], long_ago).await.unwrap();
-    let plan = bench.mirror.plan_prune(&newest()).await.unwrap();
+    let plan = bench.ruled(&newest()).plan_prune().await.unwrap();
     let names: Vec<_> = plan.packages.iter().map(|package| package.id.to_string()).collect();
     assert_eq!(names, ["greet-libs-1-1.x86_64"], "its debug package stays too");
 
@@ -104,7 +104,7 @@ async fn orphans_go_when_they_are_old() {
     }
     let time = SystemTime::now() - Duration::from_secs(3700);
     std::fs::File::options().write(true).open(&old).unwrap().set_modified(time).unwrap();
-    let plan = bench.mirror.plan_prune(&[]).await.unwrap();
+    let plan = bench.ruled(&[]).plan_prune().await.unwrap();
     assert_eq!((plan.orphans.len(), plan.young, plan.bytes()), (1, 1, 6));
     let report = bench.mirror.prune(&plan).await.unwrap();
     assert_eq!((report.orphans, report.bytes), (1, 6));

@@ -1,6 +1,6 @@
 use retrace_types::{BuildId, GapReason, RepositorySpec};
 
-use super::support::{Bench, Fixture, deb_spec, fixture, rpm_spec, scope, shown};
+use super::support::{Bench, Fixture, deb_spec, fixture, release, rpm_spec, scope, shown};
 use crate::{Found, Member, Policy, Resolved, Rule, WantedModule};
 
 fn module(build_id: BuildId, path: &str) -> WantedModule {
@@ -49,7 +49,7 @@ async fn of_two_repositories_with_a_package_the_one_with_the_better_priority_is_
             let rule = Rule { priority: (id == "second").then_some(priority), ..Rule::default() };
             let spec = RepositorySpec { id: id.into(), ..rpm_spec(&[shown(&fixture.path("rpm"))]) };
             let policy = Policy::of(&[rule], &scope().release, scope().architecture, &spec);
-            bench.sync_updates(&policy.applied_to(spec)).await;
+            bench.sync_updates(&policy.applied_to(spec, &release(), scope().architecture).unwrap()).await;
         }
         let resolved = bench.mirror.resolve(&scope(), &modules(&fixture, 1), None, &()).await.unwrap();
         for found in resolved.iter().flat_map(|one| [&one.executable, &one.debuginfo]) {

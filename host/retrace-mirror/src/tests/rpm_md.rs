@@ -7,7 +7,7 @@ use super::{
     server::Server,
     support::{Bench, fixture, rpm_spec, scope, shown},
 };
-use crate::{MirrorError, Outcome, Progress};
+use crate::{MirrorError, MirrorOptions, Outcome, Progress, Rule};
 
 #[tokio::test]
 async fn metadata_alone_fills_the_index_and_no_news_cost_one_request() {
@@ -146,10 +146,19 @@ async fn keys_are_checked_before_anything_is_asked_for() {
     assert!(matches!(bench.sync_error(&keyless).await, MirrorError::NoKey { .. }));
 
     let key = fixture.path("key.asc");
-    let operator = Bench::with(&fixture, |options| options.operator_keys = vec![key]).await;
     let mut spec = with_key("none.asc", None);
     spec.mirrors = vec![shown(&fixture.path("rpm")).to_owned()];
-    operator.sync_updates(&spec).await;
+    let rule = |repository: &str| Rule {
+        repository: Some(repository.parse().unwrap()),
+        keys: Some(vec![key.clone()]),
+        ..Rule::default()
+    };
+    for (for_all, rules) in [(vec![key.clone()], Vec::new()), (Vec::new(), vec![rule(&spec.id)])] {
+        let set = |options: &mut MirrorOptions| (options.operator_keys, options.rules) = (for_all, rules);
+        Bench::with(&fixture, set).await.sync_updates(&spec).await;
+    }
+    let other = Bench::with(&fixture, |options| options.rules = vec![rule("another")]).await;
+    assert!(matches!(other.sync_error(&spec).await, MirrorError::MissingKey { .. }));
 }
 
 #[tokio::test]

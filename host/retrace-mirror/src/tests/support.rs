@@ -14,7 +14,7 @@ use retrace_types::{
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::{Mirror, MirrorError, MirrorOptions, Outcome};
+use crate::{Mirror, MirrorError, MirrorOptions, Outcome, Rule};
 
 const TOOLS: [&str; 8] = ["gcc", "objcopy", "rpmbuild", "rpmsign", "createrepo_c", "gpg", "apt-ftparchive", "dpkg-deb"];
 
@@ -106,6 +106,12 @@ impl Bench {
         change(&mut options);
         let mirror = Mirror::new(store.clone(), options).unwrap();
         Self { store, mirror, dir }
+    }
+
+    /// The same mirror under these rules.
+    pub(super) fn ruled(&self, rules: &[Rule]) -> Mirror {
+        let options = MirrorOptions { rules: rules.to_vec(), ..self.mirror.inner.transfer.options().clone() };
+        Mirror::new(self.store.clone(), options).unwrap()
     }
 
     pub(super) async fn sync(&self, spec: &RepositorySpec) -> Outcome {

@@ -81,7 +81,7 @@ struct Failed {
 
 pub(crate) async fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     let mirror = wiring::mirror(config, wiring::store(config).await?)?;
-    let plan = mirror.plan_prune(&config.repository).await?;
+    let plan = mirror.plan_prune().await?;
     let done = if args.dry_run { None } else { Some(mirror.prune(&plan).await?) };
     let document = Document::new(args.dry_run, &plan, done.as_ref());
     match args.format {

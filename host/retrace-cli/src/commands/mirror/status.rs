@@ -7,10 +7,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use retrace_mirror::{LastFailure, RepositoryStatus};
+use retrace_mirror::{LastFailure, Mode, Policy, RepositoryStatus, Rule};
+use retrace_store::Repository;
 use retrace_types::{Architecture, ReleaseId};
 use serde::Serialize;
 
+use super::{
+    incident::{self, IncidentDocument},
+    verified,
+};
 use crate::{args::Format, commands, config::Config, wiring};
 
 pub(crate) const HELP: &str = "\
@@ -68,7 +73,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     let all = retrace_mirror::status(&store, args.release.as_ref(), args.arch).await;
     let all = all.context("cannot read the index")?;
     let now = SystemTime::now();
-    let rows: Vec<_> = all.iter().map(|status| Row::new(status, now, args.max_age)).collect();
+    let rows: Vec<_> = all.iter().map(|status| Row::new(status, &config.repository, now, args.max_age)).collect();
     match args.format {
         Format::Json => commands::print_json(&rows)?,
         Format::Text if rows.is_empty() => {
@@ -102,6 +107,12 @@ struct Row {
     packages_unscanned: u64,
     local_bytes: u64,
     build_ids: u64,
+    /// What is verified: `packages`, `metadata`, both, or none.
+    verified: Vec<&'static str>,
+    /// Which packages are fetched ahead.
+    mode: &'static str,
+    /// Packages that changed under their names, and were not taken.
+    incidents: Vec<IncidentDocument>,
     /// Why the last sync failed.
     error: Option<Failure>,
 }
@@ -114,7 +125,7 @@ struct Failure {
 }
 
 impl Row {
-    fn new(status: &RepositoryStatus, now: SystemTime, max_age: Option<Duration>) -> Self {
+    fn new(status: &RepositoryStatus, rules: &[Rule], now: SystemTime, max_age: Option<Duration>) -> Self {
         // A clock that was set back makes it fresh.
         let age = status.synced_at.map(|at| now.duration_since(at.into()).unwrap_or_default());
         let counts = status.counts;
@@ -137,6 +148,9 @@ impl Row {
             packages_unscanned: counts.unscanned,
             local_bytes: counts.local_bytes,
             build_ids: counts.build_ids,
+            verified: status.repository.as_ref().map(|known| verified(known.spec.signatures)).unwrap_or_default(),
+            mode: status.repository.as_ref().map_or(Mode::default(), |known| mode(rules, known)).as_str(),
+            incidents: status.incidents.iter().map(IncidentDocument::from).collect(),
             error: status.failure.as_ref().map(failure),
         }
     }
@@ -191,12 +205,24 @@ fn text(rows: &[Row], coloured: bool) -> String {
         let is_well = row.error.is_none() && !row.too_old;
         text += &if is_well { line } else { paint("33", &line) };
         text.push('\n');
+        if row.verified.is_empty() && row.synced_at.is_some() {
+            text += &paint("33", "  NOT VERIFIED: no signature of this repository is checked, by its policy");
+            text.push('\n');
+        }
+        for line in incident::lines(&row.incidents) {
+            text += &paint("31", &format!("  INCIDENT {line}"));
+            text.push('\n');
+        }
         if let Some(error) = &row.error {
             text += &paint("31", &format!("  failed {} (since {}): {}", error.at, error.since, error.message));
             text.push('\n');
         }
     }
     text
+}
+
+fn mode(rules: &[Rule], repository: &Repository) -> Mode {
+    Policy::of(rules, &repository.release, repository.architecture, &repository.spec).mode
 }
 
 /// A duration in its largest unit.
@@ -241,6 +267,9 @@ mod tests {
             packages_unscanned: 0,
             local_bytes: 5 << 20,
             build_ids: 1_000_000,
+            verified: vec!["metadata"],
+            mode: "metadata",
+            incidents: Vec::new(),
             error: error.map(|message| Failure {
                 since: "yesterday".into(),
                 at: "today".into(),
@@ -259,6 +288,9 @@ mod tests {
         assert_eq!(lines[1].len(), lines[2].len(), "{plain}");
         assert!(lines[1].contains("2 h ago") && lines[1].contains("5.0 MiB"), "{plain}");
         assert_eq!(lines[3], "  failed today (since yesterday): HTTP 404");
+        assert!(!plain.contains("NOT VERIFIED"));
+        let unverified = Row { verified: Vec::new(), ..row("own", None) };
+        assert!(text(&[unverified], false).contains("NOT VERIFIED"));
         assert!(!plain.contains('\x1b') && text(&rows, true).contains("\x1b[31m"));
     }
 

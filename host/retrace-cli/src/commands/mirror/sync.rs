@@ -7,9 +7,9 @@ mod report;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use retrace_mirror::{AheadReport, Mirror, Outcome, Policy, SyncReport, expand_mirror, with_own_mirrors};
+use retrace_mirror::{AheadReport, Mirror, Outcome, Policy, Rule, SyncReport, expand_mirror, with_named_mirrors};
 use retrace_store::Scope;
-use retrace_types::{Release, RepositorySpec};
+use retrace_types::{Architecture, Release, RepositorySpec};
 
 use super::NOTHING;
 use crate::{
@@ -41,12 +41,12 @@ pub(super) async fn run(config: &Config, args: &SyncArgs) -> Result<ExitCode> {
     let specs = plugins.repositories(&release, architecture)?;
     let expand = |mirror: &String| expand_mirror(mirror, &release, architecture);
     let mirrors: Vec<_> = args.mirrors.iter().map(expand).collect::<Result<_, _>>()?;
-    let policy = |spec: &RepositorySpec| Policy::of(&config.repository, &release.id, architecture, spec);
-    let off = if mirrors.is_empty() { off(&specs, policy) } else { Vec::new() };
-    let specs = with_mirrors(specs, &mirrors, policy)?;
+    let wish = Wish { rules: &config.repository, release: &release, architecture };
+    let off = if mirrors.is_empty() { wish.off(&specs) } else { Vec::new() };
+    let specs = wish.with_mirrors(specs, &mirrors)?;
     let scope = Scope { release: release.id.clone(), architecture };
     let progress = TerminalProgress::new();
-    let synced = sync_release(config, args.dry_run, &mirror, &release, &scope, &specs, off, &progress).await?;
+    let synced = sync_release(args.dry_run, &mirror, &release, &scope, &specs, off, &progress).await?;
     drop(progress);
     let code = synced.code();
     match args.format {
@@ -64,9 +64,7 @@ struct Synced {
 }
 
 /// Reads the metadata of these repositories, then fetches what the rules want.
-#[expect(clippy::too_many_arguments, reason = "what was asked for, what is known of the release, and who does it")]
 async fn sync_release(
-    config: &Config,
     dry_run: bool,
     mirror: &Mirror,
     release: &Release,
@@ -76,7 +74,7 @@ async fn sync_release(
     progress: &TerminalProgress,
 ) -> Result<Synced> {
     let report = mirror.sync(release, scope.architecture, specs, progress).await?;
-    let ahead = mirror.plan_ahead(scope, &config.repository).await?;
+    let ahead = mirror.plan_ahead(scope).await?;
     let fetched = if dry_run { AheadReport::default() } else { mirror.fetch_ahead(&ahead, progress).await? };
     Ok(Synced { report, off, packages: AheadDocument::new(dry_run, &ahead, &fetched) })
 }
@@ -96,56 +94,66 @@ impl Synced {
     }
 }
 
-/// The repositories that are not read, and why.
-fn off(specs: &[RepositorySpec], policy: impl Fn(&RepositorySpec) -> Policy) -> Vec<OffDocument> {
-    let why = |spec: &RepositorySpec| {
-        let policy = policy(spec);
-        let why = policy.off_by_default.unwrap_or("a rule of the configuration says so");
-        (!policy.enabled).then(|| OffDocument { id: spec.id.clone(), by_default: policy.off_by_default.is_some(), why })
-    };
-    specs.iter().filter_map(why).collect()
+/// What the operator wants of the repositories of a release.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    rules: &'a [Rule],
+    release: &'a Release,
+    architecture: Architecture,
 }
 
-/// The repositories that the mirrors name, with those mirrors, whether they are on or not; where no mirror is named, all
-/// that are on. What must be signed is what the operator says.
-fn with_mirrors(
-    specs: Vec<RepositorySpec>,
-    mirrors: &[String],
-    policy: impl Fn(&RepositorySpec) -> Policy,
-) -> Result<Vec<RepositorySpec>> {
-    if mirrors.is_empty() {
-        return Ok(chosen(specs, policy, |policy| policy.enabled));
+impl Wish<'_> {
+    fn policy(&self, spec: &RepositorySpec) -> Policy {
+        Policy::of(self.rules, &self.release.id, self.architecture, spec)
     }
-    let specs: Vec<_> = specs.into_iter().map(|spec| policy(&spec).applied_to(spec)).collect();
-    let mut named: Vec<RepositorySpec> = Vec::new();
-    for argument in mirrors {
-        let (id, url) = split_mirror(argument);
-        let spec = match id {
-            Some(id) => specs.iter().find(|spec| spec.id == id),
-            None => specs.first(),
+
+    fn applied(&self, spec: RepositorySpec) -> Result<RepositorySpec> {
+        Ok(self.policy(&spec).applied_to(spec, self.release, self.architecture)?)
+    }
+
+    /// The repositories that are not read, and why.
+    fn off(&self, specs: &[RepositorySpec]) -> Vec<OffDocument> {
+        let why = |spec: &RepositorySpec| {
+            let Policy { enabled, off_by_default, .. } = self.policy(spec);
+            let why = off_by_default.unwrap_or("a rule of the configuration says so");
+            (!enabled).then(|| OffDocument { id: spec.id.clone(), by_default: off_by_default.is_some(), why })
         };
-        let Some(spec) = spec else {
-            let ids: Vec<_> = specs.iter().map(|spec| spec.id.as_str()).collect();
-            bail!("--mirror {argument}: the release has no such repository; it has {}", ids.join(", "));
-        };
-        match named.iter_mut().find(|known| known.id == spec.id) {
-            Some(known) => known.mirrors.push(url.to_owned()),
-            None => named.push(with_own_mirrors(spec, vec![url.to_owned()])),
+        specs.iter().filter_map(why).collect()
+    }
+
+    /// These of the repositories, best first, with what the operator says of each.
+    fn chosen(&self, specs: Vec<RepositorySpec>, wanted: impl Fn(&Policy) -> bool) -> Result<Vec<RepositorySpec>> {
+        let specs = specs.into_iter().map(|spec| (self.policy(&spec), spec));
+        let mut specs: Vec<_> = specs.filter(|(policy, _)| wanted(policy)).collect();
+        specs.sort_by_key(|(policy, _)| policy.priority);
+        specs.into_iter().map(|(_, spec)| self.applied(spec)).collect()
+    }
+
+    /// The repositories that the mirrors name, with those mirrors, whether they are on or not; where no mirror is named,
+    /// all that are on.
+    fn with_mirrors(&self, specs: Vec<RepositorySpec>, mirrors: &[String]) -> Result<Vec<RepositorySpec>> {
+        if mirrors.is_empty() {
+            return self.chosen(specs, |policy| policy.enabled);
         }
+        let specs = specs.into_iter().map(|spec| self.applied(spec)).collect::<Result<Vec<_>>>()?;
+        let mut named: Vec<RepositorySpec> = Vec::new();
+        for argument in mirrors {
+            let (id, url) = split_mirror(argument);
+            let spec = match id {
+                Some(id) => specs.iter().find(|spec| spec.id == id),
+                None => specs.first(),
+            };
+            let Some(spec) = spec else {
+                let ids: Vec<_> = specs.iter().map(|spec| spec.id.as_str()).collect();
+                bail!("--mirror {argument}: the release has no such repository; it has {}", ids.join(", "));
+            };
+            match named.iter_mut().find(|known| known.id == spec.id) {
+                Some(known) => known.mirrors.push(url.to_owned()),
+                None => named.push(with_named_mirrors(spec, vec![url.to_owned()])),
+            }
+        }
+        Ok(named)
     }
-    Ok(named)
-}
-
-/// These of the repositories, best first, with what must be signed as the operator says.
-fn chosen(
-    specs: Vec<RepositorySpec>,
-    policy: impl Fn(&RepositorySpec) -> Policy,
-    wanted: impl Fn(&Policy) -> bool,
-) -> Vec<RepositorySpec> {
-    let specs = specs.into_iter().map(|spec| (policy(&spec), spec));
-    let mut specs: Vec<_> = specs.filter(|(policy, _)| wanted(policy)).collect();
-    specs.sort_by_key(|(policy, _)| policy.priority);
-    specs.into_iter().map(|(policy, spec)| policy.applied_to(spec)).collect()
 }
 
 /// `id=url`; a text whose part before the first `=` looks like a URL or a path is all URL.
@@ -158,7 +166,7 @@ fn split_mirror(argument: &str) -> (Option<&str>, &str) {
 
 #[cfg(test)]
 mod tests {
-    use retrace_mirror::{Rule, Signatures, has_own_mirrors};
+    use retrace_mirror::{Signatures, has_named_mirrors};
     use retrace_types::{RepositoryContent, RepositoryLayout, SignaturePolicy};
 
     use super::*;
@@ -176,8 +184,17 @@ mod tests {
         }
     }
 
-    fn policy_of(rules: &[Rule]) -> impl Fn(&RepositorySpec) -> Policy + use<'_> {
-        move |spec| Policy::of(rules, &"fedora-40".parse().unwrap(), retrace_types::Architecture::X86_64, spec)
+    fn with_mirrors(rules: &[Rule], specs: Vec<RepositorySpec>, mirrors: &[&str]) -> Result<Vec<RepositorySpec>> {
+        let mirrors: Vec<_> = mirrors.iter().map(|mirror| (*mirror).to_owned()).collect();
+        wish(rules, &release()).with_mirrors(specs, &mirrors)
+    }
+
+    fn wish<'a>(rules: &'a [Rule], release: &'a Release) -> Wish<'a> {
+        Wish { rules, release, architecture: Architecture::X86_64 }
+    }
+
+    fn release() -> Release {
+        Release { id: "fedora-40".parse().unwrap(), minor: None, codename: None, rolling: false }
     }
 
     #[test]
@@ -188,17 +205,18 @@ mod tests {
             rule("updates*", Rule { priority: Some(10), signatures: Some(Signatures::None), ..Rule::default() }),
             rule("releases", Rule { enabled: Some(false), ..Rule::default() }),
         ];
-        let chosen = with_mirrors(specs(), &[], policy_of(&rules)).unwrap();
+        let chosen = with_mirrors(&rules, specs(), &[]).unwrap();
         let [updates] = chosen.as_slice() else { panic!("{chosen:?}") };
         assert_eq!((updates.id.as_str(), updates.signatures), ("updates", SignaturePolicy::OFF));
-        let off: Vec<_> = off(&specs(), policy_of(&rules)).into_iter().map(|off| (off.id, off.by_default)).collect();
+        let off: Vec<_> =
+            wish(&rules, &release()).off(&specs()).into_iter().map(|off| (off.id, off.by_default)).collect();
         assert_eq!(off, [("releases".to_owned(), false), ("updates-testing".to_owned(), true)]);
 
         let on = [
             rule("updates*", Rule { priority: Some(10), ..Rule::default() }),
             rule("*-testing", Rule { enabled: Some(true), priority: Some(5), ..Rule::default() }),
         ];
-        let ids: Vec<_> = with_mirrors(specs(), &[], policy_of(&on)).unwrap().into_iter().map(|spec| spec.id).collect();
+        let ids: Vec<_> = with_mirrors(&on, specs(), &[]).unwrap().into_iter().map(|spec| spec.id).collect();
         assert_eq!(ids, ["updates-testing", "updates", "releases"]);
     }
 
@@ -207,8 +225,7 @@ mod tests {
         let source = RepositorySpec { content: RepositoryContent::Sources, ..spec("source") };
         let specs = || vec![spec("releases"), spec("updates"), spec("debug"), source.clone()];
         let chosen = |mirrors: &[&str]| {
-            let mirrors: Vec<_> = mirrors.iter().map(|m| (*m).to_owned()).collect();
-            with_mirrors(specs(), &mirrors, policy_of(&[]))
+            with_mirrors(&[], specs(), mirrors)
                 .map(|specs| specs.into_iter().map(|spec| (spec.id, spec.mirrors.join(" "))).collect::<Vec<_>>())
         };
         let pair = |id: &str, url: &str| (id.to_owned(), url.to_owned());
@@ -229,11 +246,27 @@ mod tests {
         let mut named = spec("releases");
         named.config =
             vec![("archive-koji".into(), "https://builds.example/".into()), ("mirror-list".into(), "list".into())];
-        let upstream = with_mirrors(vec![named.clone()], &[], policy_of(&[])).unwrap();
+        let upstream = with_mirrors(&[], vec![named.clone()], &[]).unwrap();
         assert_eq!(upstream[0].config, named.config);
-        let own = with_mirrors(vec![named], &["/srv/copy".to_owned()], policy_of(&[])).unwrap();
-        assert!(has_own_mirrors(&own[0]), "{:?}", own[0].config);
+        let own = with_mirrors(&[], vec![named.clone()], &["/srv/copy"]).unwrap();
+        assert!(has_named_mirrors(&own[0]), "{:?}", own[0].config);
         assert_eq!(own[0].config.first(), Some(&("mirror-list".to_owned(), "list".to_owned())));
-        assert_eq!(with_mirrors(own.clone(), &["/srv/copy".to_owned()], policy_of(&[])).unwrap(), own);
+        assert_eq!(with_mirrors(&[], own.clone(), &["/srv/copy"]).unwrap(), own);
+    }
+
+    #[test]
+    fn a_rule_names_mirrors_that_stand_alone_unless_the_command_names_others() {
+        let mut named = spec("releases");
+        named.config = vec![("archive-koji".into(), "https://builds.example/".into())];
+        let mirrors = Some(vec!["https://m.example/$VER/$ARCH".to_owned(), "/srv/copy".to_owned()]);
+        let rules = [Rule { mirrors, ..Rule::default() }];
+        let ruled = with_mirrors(&rules, vec![named.clone()], &[]).unwrap().remove(0);
+        assert_eq!(ruled.mirrors, ["https://m.example/40/x86_64", "/srv/copy"]);
+        assert_eq!(ruled.config, []);
+        let other = with_mirrors(&rules, vec![named.clone()], &["/srv/other"]).unwrap().remove(0);
+        assert_eq!(other.mirrors, ["/srv/other"]);
+        let wrong = [Rule { mirrors: Some(vec!["https://m.example/$CODENAME".to_owned()]), ..Rule::default() }];
+        let error = with_mirrors(&wrong, vec![named], &[]).unwrap_err().to_string();
+        assert!(error.contains("CODENAME"), "{error}");
     }
 }

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use retrace_mirror::{Mirror, Policy, has_own_mirrors, with_own_mirrors};
+use retrace_mirror::{Mirror, has_named_mirrors, with_named_mirrors};
 use retrace_plugin_host::Registry;
 use retrace_store::{Repository, Scope, Store};
 use retrace_types::{Architecture, ReleaseId, RepositorySpec};
 use serde::Serialize;
 
-use super::{NOTHING, SyncDocument, Synced, chosen};
+use super::{NOTHING, SyncDocument, Synced, Wish};
 use crate::{
     FAILED,
     args::{Format, SyncArgs},
@@ -89,31 +89,31 @@ async fn sync(
     let ReleaseId { distro, version } = &scope.release;
     let release = plugins.release_by_version(distro, version.as_str())?;
     let known = plugins.repositories(&release, scope.architecture)?;
-    let policy = |spec: &RepositorySpec| Policy::of(&config.repository, &scope.release, scope.architecture, spec);
-    let specs = specs(repositories, &known, policy);
-    super::sync_release(config, args.dry_run, mirror, &release, scope, &specs, Vec::new(), progress).await
+    let wish = Wish { rules: &config.repository, release: &release, architecture: scope.architecture };
+    let specs = specs(repositories, known, wish)?;
+    super::sync_release(args.dry_run, mirror, &release, scope, &specs, Vec::new(), progress).await
 }
 
-/// Of a release that is read from the plugin's mirrors: what the plugin names now. Of one for which the operator named
-/// mirrors: just the repositories that were named, as the plugin describes them now.
-fn specs(
-    repositories: &[Repository],
-    known: &[RepositorySpec],
-    policy: impl Fn(&RepositorySpec) -> Policy,
-) -> Vec<RepositorySpec> {
-    if !repositories.iter().any(|repository| has_own_mirrors(&repository.spec)) {
-        return chosen(known.to_vec(), policy, |policy| policy.enabled);
+/// Of a release that is read from the mirrors of plugin and rules: all that is on. Of one for which mirrors were named: just
+/// the repositories that they were named for, as the plugin describes them now.
+fn specs(repositories: &[Repository], known: Vec<RepositorySpec>, wish: Wish<'_>) -> Result<Vec<RepositorySpec>> {
+    if !repositories.iter().any(|repository| has_named_mirrors(&repository.spec)) {
+        return wish.chosen(known, |policy| policy.enabled);
     }
     let described = repositories.iter().map(|repository| {
         let known = known.iter().find(|spec| spec.id == repository.spec.id);
-        match (known, has_own_mirrors(&repository.spec)) {
-            (Some(known), true) => with_own_mirrors(known, repository.spec.mirrors.clone()),
-            (Some(known), false) => known.clone(),
-            (None, _) => repository.spec.clone(),
-        }
+        known.unwrap_or(&repository.spec).clone()
     });
     // Each was asked for by name once: only a rule switches it off.
-    chosen(described.collect(), policy, |policy| policy.enabled || policy.off_by_default.is_some())
+    let chosen = wish.chosen(described.collect(), |policy| policy.enabled || policy.off_by_default.is_some())?;
+    let with_names = chosen.into_iter().map(|spec| {
+        let registered = repositories.iter().find(|repository| repository.spec.id == spec.id);
+        match registered.filter(|repository| has_named_mirrors(&repository.spec)) {
+            Some(repository) => with_named_mirrors(&spec, repository.spec.mirrors.clone()),
+            None => spec,
+        }
+    });
+    Ok(with_names.collect())
 }
 
 /// A repository that failed is worse than a package.

@@ -3,17 +3,14 @@
 use std::fmt::Write as _;
 
 use retrace_mirror::{Outcome, SyncReport};
-use retrace_store::Incident;
 use serde::Serialize;
 
 use super::{AheadDocument, Synced};
-use crate::{
-    commands::mirror::{chain, verified},
-    render::clean,
+use crate::commands::mirror::{
+    chain,
+    incident::{self, IncidentDocument},
+    verified,
 };
-
-/// Incidents of a repository that are printed one by one; JSON has them all.
-const MAX_INCIDENTS_SHOWN: usize = 10;
 
 #[derive(Serialize)]
 pub(super) struct SyncDocument {
@@ -49,34 +46,6 @@ struct RepositoryDocument {
     notes: Vec<String>,
     bytes: u64,
     milliseconds: f64,
-}
-
-#[derive(Clone, Serialize)]
-struct IncidentDocument {
-    package: String,
-    location: String,
-    kind: &'static str,
-    known_sha256: Option<String>,
-    offered_sha256: Option<String>,
-    finding: Option<String>,
-    first_seen: String,
-    #[serde(skip)]
-    text: String,
-}
-
-impl From<&Incident> for IncidentDocument {
-    fn from(incident: &Incident) -> Self {
-        Self {
-            package: incident.package.clone(),
-            location: incident.location.clone(),
-            kind: incident.kind.as_str(),
-            known_sha256: incident.known.sha256.map(|sha256| sha256.to_string()),
-            offered_sha256: incident.offered.sha256.map(|sha256| sha256.to_string()),
-            finding: incident.finding.clone(),
-            first_seen: incident.first_seen.to_string(),
-            text: incident.to_string(),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -139,19 +108,8 @@ pub(super) fn sync_text(document: SyncDocument) -> String {
             let what = "NOT VERIFIED: no signature of this repository is checked, by its policy";
             let _ = writeln!(text, "{:<20} warning   {what}", "");
         }
-        for incident in repository.incidents.iter().take(MAX_INCIDENTS_SHOWN) {
-            let _ = writeln!(text, "{:<20} INCIDENT  {}", "", clean(&incident.text));
-        }
-        match repository.incidents.len() {
-            0 => {}
-            count => {
-                let _ = writeln!(
-                    text,
-                    "{:<20} INCIDENT  {count} packages changed under their names and were not taken; what is known of them \
-                     stays: ask the distribution why it replaced files",
-                    ""
-                );
-            }
+        for line in incident::lines(&repository.incidents) {
+            let _ = writeln!(text, "{:<20} INCIDENT  {line}", "");
         }
         for note in repository.notes {
             let _ = writeln!(text, "{:<20} note      {note}", "");
@@ -178,39 +136,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_verified_and_what_changed_is_told() {
-        let report = |verified, incidents| RepositoryReport {
-            id: "releases".into(),
-            outcome: Outcome::Unchanged,
-            mirror: None,
-            failed_mirrors: Vec::new(),
-            incidents,
-            verified,
-            notes: Vec::new(),
-            bytes: 0,
-            duration: std::time::Duration::ZERO,
+    fn what_is_not_verified_is_told() {
+        let text = |verified| {
+            let repository = RepositoryReport {
+                id: "releases".into(),
+                outcome: Outcome::Unchanged,
+                mirror: None,
+                failed_mirrors: Vec::new(),
+                incidents: Vec::new(),
+                verified,
+                notes: Vec::new(),
+                bytes: 0,
+                duration: std::time::Duration::ZERO,
+            };
+            sync_text(SyncDocument::from(&SyncReport { repositories: vec![repository] }))
         };
-        let text = |policy, incidents: &[IncidentDocument]| {
-            let mut document = SyncDocument::from(&SyncReport { repositories: vec![report(policy, Vec::new())] });
-            document.repositories[0].incidents = incidents.iter().map(IncidentDocument::clone).collect();
-            sync_text(document)
-        };
-        let both = SignaturePolicy { packages: true, metadata: true };
-        assert!(!text(both, &[]).contains("NOT VERIFIED"));
-        assert!(text(SignaturePolicy::OFF, &[]).contains("NOT VERIFIED"));
-        let incident = IncidentDocument {
-            package: "bash-5-1.x86_64".into(),
-            location: "bash.rpm".into(),
-            kind: "changed",
-            known_sha256: None,
-            offered_sha256: None,
-            finding: None,
-            first_seen: "2026-01-01T00:00:00Z".into(),
-            text: "bash-5-1.x86_64 was changed\u{1b}[2J".into(),
-        };
-        let told = text(both, &vec![incident; 30]);
-        assert!(told.contains("INCIDENT  bash-5-1.x86_64 was changed\u{fffd}[2J"), "{told}");
-        assert_eq!(told.matches("INCIDENT").count(), MAX_INCIDENTS_SHOWN + 1);
-        assert!(told.contains("30 packages"), "{told}");
+        assert!(!text(SignaturePolicy { packages: true, metadata: true }).contains("NOT VERIFIED"));
+        assert!(text(SignaturePolicy::OFF).contains("NOT VERIFIED"));
     }
 }
