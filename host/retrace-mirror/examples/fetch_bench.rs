@@ -19,7 +19,7 @@ use retrace_types::{
 };
 use sha2::{Digest as _, Sha256 as Hasher};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 const LIMIT: f64 = 0.8;
 
 #[tokio::main]
