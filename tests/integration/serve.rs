@@ -166,3 +166,22 @@ fn a_crash_that_is_none_fails_with_a_log() {
     assert!(log.status == 200 && !log.body.is_empty());
     assert_eq!(get(&address, &format!("/{id}/backtrace"), &password).status, 404);
 }
+
+/// The old server refused a task that it had no place for. A stop is no death: nobody has to wait for leases of minutes.
+#[test]
+fn more_tasks_than_may_run_wait_and_a_stop_gives_them_back() {
+    let (Some(fixture), Some(mut cli)) = (rpm(), Cli::new()) else { return };
+    cli.set("RETRACE_SERVER_LISTEN", "127.0.0.1:0").set("RETRACE_WORKER_LEASE_SECONDS", "600");
+    cli.set("RETRACE_SERVER_MAX_PARALLEL_TASKS", "2");
+    sync_rpm(&cli, fixture, "base", "debuginfo").expect_code(0);
+    let archive = archive(&fixture.crash("crashd-null"), &cli.path("crash"));
+    let (mut server, address) = start(&cli);
+    let tasks: Vec<_> = (0..8).map(|_| create(&address, &archive)).collect();
+    wait_until_finished(&address, &tasks[0].0, &tasks[0].1);
+    let stopped = Command::new("kill").args(["-TERM", &server.pid().to_string()]).status().unwrap();
+    assert!(stopped.success() && server.wait(LIMIT).expect("an end").success());
+    let (_server, address) = start(&cli);
+    for (id, password) in &tasks {
+        assert_eq!(wait_until_finished(&address, id, password), "FINISHED_SUCCESS");
+    }
+}

@@ -121,7 +121,10 @@ pub(crate) struct ServerConfig {
     pub(crate) require_https: bool,
     /// Believe `X-Forwarded-Proto`: only behind a proxy that sets it.
     pub(crate) trust_forwarded_proto: bool,
+    /// Tasks that are worked on at once, by all workers together.
     pub(crate) max_parallel_tasks: u32,
+    /// Tasks that may be uploaded, wait or be worked on at once; clients are told to come back beyond that.
+    pub(crate) max_queued_tasks: u32,
     /// Largest upload.
     pub(crate) max_packed_size_mib: u64,
     /// Largest sum of an archive's members.
@@ -136,6 +139,8 @@ pub(crate) struct ServerConfig {
 pub(crate) struct WorkerConfig {
     /// How long a task stays with a worker that gives no sign of life.
     pub(crate) lease_seconds: u64,
+    /// Tasks that a worker works on at once; 0: as many as there are processors.
+    pub(crate) parallel_tasks: u32,
     /// How often an idle worker asks for a task.
     pub(crate) poll_milliseconds: u64,
 }
@@ -199,6 +204,7 @@ impl Default for ServerConfig {
             require_https: false,
             trust_forwarded_proto: false,
             max_parallel_tasks: 5,
+            max_queued_tasks: 1000,
             max_packed_size_mib: 1024,
             max_unpacked_size_mib: 2047, // a client of EL7 overflows at 2048
             min_storage_left_mib: 1024,
@@ -208,7 +214,7 @@ impl Default for ServerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { lease_seconds: 60, poll_milliseconds: 500 }
+        Self { lease_seconds: 60, parallel_tasks: 0, poll_milliseconds: 500 }
     }
 }
 

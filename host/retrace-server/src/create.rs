@@ -64,8 +64,8 @@ struct Checked {
 async fn check_request(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Checked, ApiError> {
     state.check_https(headers)?;
     let options = &state.options;
-    if state.store.active_tasks().await? >= options.max_parallel_tasks {
-        return Err(ApiError::Busy);
+    if state.store.task_counts().await?.unfinished() >= options.max_queued_tasks {
+        return Err(ApiError::QueueFull);
     }
     if method != Method::POST {
         return Err(ApiError::NotPost);
@@ -149,8 +149,8 @@ impl Upload {
         let id = {
             // Of several uploads at once, only as many begin as there are places.
             let _admission = state.admission.lock().await;
-            if store.active_tasks().await? >= state.options.max_parallel_tasks {
-                return Err(ApiError::Busy);
+            if store.task_counts().await?.unfinished() >= state.options.max_queued_tasks {
+                return Err(ApiError::QueueFull);
             }
             store.create_task(&NewTask { kind, password_sha256 }).await?
         };

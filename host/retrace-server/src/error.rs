@@ -1,7 +1,7 @@
 use std::io;
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use retrace_store::StoreError;
@@ -18,7 +18,7 @@ pub enum ApiError {
     HttpsRequired,
     /// Too many tasks are unfinished.
     #[error("Retrace server is fully loaded at the moment")]
-    Busy,
+    QueueFull,
     /// `/create` takes POST alone.
     #[error("You must use POST method")]
     NotPost,
@@ -84,6 +84,9 @@ pub enum ApiError {
     Io(#[source] io::Error),
 }
 
+/// Seconds until a client may try again that found the queue full: some tasks will be done.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("60");
+
 impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
@@ -102,7 +105,7 @@ impl ApiError {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::ArchiveTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Self::Archive(error) => error.status(),
             Self::Store(_) | Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -137,7 +140,11 @@ impl IntoResponse for ApiError {
             tracing::debug!(error = %chain(&self), "request refused");
         }
         // One plain-text sentence without a newline, as old clients expect.
-        (status, [(header::CONTENT_TYPE, "text/plain")], self.to_string()).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, "text/plain")], self.to_string()).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::any,
 };
-use retrace_store::Task;
+use retrace_store::{Task, TaskCounts};
 use retrace_types::{Architecture, TaskId};
 
 use crate::{ApiError, AppState, archive::Format, checkpackage, create, password, spool::Incoming};
@@ -51,10 +51,9 @@ fn plain_text(body: impl Into<Bytes>) -> Response {
 }
 
 async fn index(State(state): State<AppState>) -> Result<Response, ApiError> {
-    let active = state.store.active_tasks().await?;
+    let TaskCounts { uploading, waiting, running } = state.store.task_counts().await?;
     let mut text = format!(
-        "Retrace server\n\nRunning {active} out of {} tasks.\nSupported releases:",
-        state.options.max_parallel_tasks
+        "Retrace server\n\nTasks: {running} worked on, {waiting} waiting, {uploading} being uploaded.\nSupported releases:"
     );
     for release in supported_releases(&state).await? {
         // Writing to a String cannot fail.
@@ -64,14 +63,15 @@ async fn index(State(state): State<AppState>) -> Result<Response, ApiError> {
     Ok(plain_text(text))
 }
 
-/// Six lines without a newline at the end: what clients check before they send anything.
+/// Six lines without a newline at the end: what clients check before they send anything. They send nothing if the first
+/// number reaches the second: what counts is the queue.
 async fn settings(State(state): State<AppState>) -> Result<Response, ApiError> {
     let options = &state.options;
     let text = format!(
         "running_tasks {}\nmax_running_tasks {}\nmax_packed_size {}\nmax_unpacked_size {}\nsupported_formats {}\n\
          supported_releases {}",
-        state.store.active_tasks().await?,
-        options.max_parallel_tasks,
+        state.store.task_counts().await?.unfinished(),
+        options.max_queued_tasks,
         options.max_packed_bytes / MIB,
         options.max_unpacked_bytes / MIB,
         Format::ALL.map(Format::content_type).join(" "),

@@ -15,8 +15,9 @@ pub struct ServerOptions {
     pub require_https: bool,
     /// Believe the header `X-Forwarded-Proto`; only behind a proxy that always sets it.
     pub trust_forwarded_proto: bool,
-    /// Tasks that may be unfinished at once (`MaxParallelTasks`).
-    pub max_parallel_tasks: u64,
+    /// Tasks that may be unfinished at once: being uploaded, waiting, or worked on. How many are worked on at once is up to
+    /// the workers.
+    pub max_queued_tasks: u64,
     /// Largest upload, in bytes (`MaxPackedSize`).
     pub max_packed_bytes: u64,
     /// Largest sum of the sizes of an archive's members, in bytes (`MaxUnpackedSize`).
@@ -34,7 +35,7 @@ impl Default for ServerOptions {
         Self {
             require_https: false,
             trust_forwarded_proto: false,
-            max_parallel_tasks: 5,
+            max_queued_tasks: 1000,
             max_packed_bytes: 1024 * MIB,
             max_unpacked_bytes: 2047 * MIB,
             min_storage_left_bytes: 1024 * MIB,

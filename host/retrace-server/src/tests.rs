@@ -18,7 +18,7 @@ mod protocol;
 const PLAIN: ServerOptions = ServerOptions {
     require_https: false,
     trust_forwarded_proto: false,
-    max_parallel_tasks: 3,
+    max_queued_tasks: 3,
     max_packed_bytes: 4 << 20,
     max_unpacked_bytes: 8 << 20,
     min_storage_left_bytes: 0,
@@ -80,12 +80,16 @@ impl TestServer {
     /// Waits until what was refused is removed, which goes on behind the answer.
     async fn expect_tasks(&self, count: usize) {
         for _ in 0..250 {
-            if self.task_dirs() == count && self.store.active_tasks().await.unwrap() == count as u64 {
+            if self.task_dirs() == count && self.store.task_counts().await.unwrap().unfinished() == count as u64 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{} folders and {} tasks are left", self.task_dirs(), self.store.active_tasks().await.unwrap());
+        panic!(
+            "{} folders and {} tasks are left",
+            self.task_dirs(),
+            self.store.task_counts().await.unwrap().unfinished()
+        );
     }
 }
 

@@ -38,5 +38,5 @@ pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};
 pub use repositories::{NewRepository, Repository, RepositoryKey};
 pub use status::{RepositoryCounts, SyncFailure};
 pub use store::Store;
-pub use tasks::{Lease, MAX_ATTEMPTS, NewTask, Outcome, Task};
+pub use tasks::{Lease, MAX_ATTEMPTS, NewTask, Outcome, Task, TaskCounts};
 pub use uploads::UPLOAD_LEASE;

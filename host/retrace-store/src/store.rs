@@ -122,11 +122,11 @@ mod tests {
         let opening: Vec<_> = (0..6)
             .map(|_| {
                 let dir = dir.path().join("state/retrace");
-                tokio::spawn(async move { Store::open(&dir).await.unwrap().active_tasks().await.unwrap() })
+                tokio::spawn(async move { Store::open(&dir).await.unwrap().task_counts().await.unwrap() })
             })
             .collect();
         for opened in opening {
-            assert_eq!(opened.await.unwrap(), 0);
+            assert_eq!(opened.await.unwrap(), crate::TaskCounts::default());
         }
     }
 

@@ -9,10 +9,13 @@ use sqlx::{
     any::{AnyArguments, AnyRow},
 };
 
-use crate::{Store, StoreError, rows};
+use crate::{Store, StoreError, database::Dialect, rows};
 
 /// How often a task is tried. A task that takes its worker down every time must not do so for ever.
 pub const MAX_ATTEMPTS: u32 = 3;
+
+/// Key of the lock under which tasks are leased; any number that nothing else locks.
+const LEASES: i64 = 0x0072_6574_7261_6365;
 
 /// A task to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,25 @@ pub struct Task {
     pub attempts: u32,
     /// Why it failed.
     pub message: Option<String>,
+}
+
+/// Tasks that are not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskCounts {
+    /// Their upload is under way.
+    pub uploading: u64,
+    /// They are in the queue.
+    pub waiting: u64,
+    /// A worker has them.
+    pub running: u64,
+}
+
+impl TaskCounts {
+    /// All of them.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        self.uploading.saturating_add(self.waiting).saturating_add(self.running)
+    }
 }
 
 /// The right to work on a task until it expires.
@@ -85,31 +107,43 @@ impl Store {
         row.as_ref().map(read_task).transpose()
     }
 
-    /// How many tasks are being uploaded, wait or are worked on. An upload that nobody keeps alive does not count.
+    /// How many tasks are not finished, and where they are. An upload that nobody keeps alive does not count.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn active_tasks(&self) -> Result<u64, StoreError> {
-        let query = "SELECT count(*) FROM tasks
-                     WHERE finished_at IS NULL AND (submitted_at IS NOT NULL OR lease_expires_at > $1)";
-        let count = sqlx::query_scalar(query)
-            .bind(rows::now_ms())
-            .fetch_one(&self.database.pool)
-            .await
-            .map_err(StoreError::database("count the tasks"))?;
-        rows::size_from_row(count)
+    pub async fn task_counts(&self) -> Result<TaskCounts, StoreError> {
+        let count =
+            |condition: &str| format!("CAST(coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0) AS BIGINT)");
+        let statement = format!(
+            "SELECT {}, {}, {} FROM tasks WHERE finished_at IS NULL",
+            count("submitted_at IS NULL AND lease_expires_at > $1"),
+            count("submitted_at IS NOT NULL AND (lease_expires_at IS NULL OR lease_expires_at <= $1)"),
+            count("submitted_at IS NOT NULL AND lease_expires_at > $1"),
+        );
+        let counted = sqlx::query(AssertSqlSafe(statement)).bind(rows::now_ms()).fetch_one(&self.database.pool).await;
+        let row = counted.map_err(StoreError::database("count the tasks"))?;
+        let number = |column: usize| rows::size_from_row(row.get(column));
+        Ok(TaskCounts { uploading: number(0)?, waiting: number(1)?, running: number(2)? })
     }
 
-    /// Takes the task that has waited longest, if there is one. A task whose lease expired waits again; one that was tried
-    /// [`MAX_ATTEMPTS`] times is finished as failed instead.
+    /// Takes the task that has waited longest, if there is one and fewer than `most` are worked on, by all workers together.
+    /// A task whose lease expired waits again; one that was tried [`MAX_ATTEMPTS`] times is finished as failed instead.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`].
-    pub async fn lease_next(&self, owner: &str, duration: Duration) -> Result<Option<Lease>, StoreError> {
+    pub async fn lease_next(&self, owner: &str, duration: Duration, most: u64) -> Result<Option<Lease>, StoreError> {
+        const ACTION: &str = "lease a task";
+        let failed = StoreError::database;
         let now = rows::now_ms();
         // A worker with nothing to do asks all the time: it must not wait for whoever writes.
         if !self.has_waiting_task(now).await? {
             return Ok(None);
+        }
+        let mut transaction = self.database.begin(ACTION).await?;
+        if self.database.dialect == Dialect::Postgres {
+            // Else two workers that count at once would both take the last place. SQLite has one writer anyway.
+            let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LEASES).execute(&mut *transaction).await;
+            locked.map_err(failed(ACTION))?;
         }
         sqlx::query(
             "UPDATE tasks SET status = $1, finished_at = $2, lease_owner = NULL, message = $3
@@ -119,16 +153,17 @@ impl Store {
         .bind(now)
         .bind(format!("gave up after {MAX_ATTEMPTS} tries: each time the worker ended without a result"))
         .bind(i64::from(MAX_ATTEMPTS))
-        .execute(&self.database.pool)
+        .execute(&mut *transaction)
         .await
-        .map_err(StoreError::database("give up a task"))?;
-        // One statement: two workers cannot take the same row.
+        .map_err(failed("give up a task"))?;
         let statement = format!(
             "UPDATE tasks SET lease_owner = $1, lease_expires_at = $2, attempts = attempts + 1,
                  started_at = coalesce(started_at, $3)
              WHERE id = (SELECT id FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
                          AND (lease_expires_at IS NULL OR lease_expires_at <= $3)
                          ORDER BY submitted_at, id LIMIT 1 {})
+                AND $4 > (SELECT count(*) FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
+                          AND lease_expires_at > $3)
              RETURNING id, attempts",
             self.database.dialect.skip_locked()
         );
@@ -136,9 +171,11 @@ impl Store {
             .bind(owner)
             .bind(expiry(now, duration))
             .bind(now)
-            .fetch_optional(&self.database.pool)
+            .bind(rows::size_to_row(most))
+            .fetch_optional(&mut *transaction)
             .await
-            .map_err(StoreError::database("lease a task"))?;
+            .map_err(failed(ACTION))?;
+        transaction.commit().await.map_err(failed(ACTION))?;
         row.map(|row| {
             Ok(Lease { task: read_id(row.get(0))?, owner: owner.to_owned(), attempt: read_attempts(row.get(1))? })
         })
@@ -166,6 +203,19 @@ impl Store {
              WHERE id = $2 AND lease_owner = $3 AND attempts = $4 AND finished_at IS NULL",
         );
         self.with_lease(query.bind(expiry(rows::now_ms(), duration)), lease, "renew a lease").await
+    }
+
+    /// Gives a task back that was not finished for the worker's sake: it waits again, at its old place, and the try does not
+    /// count.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], [`StoreError::Database`].
+    pub async fn give_back(&self, lease: &Lease) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, attempts = attempts - 1
+             WHERE id = $1 AND lease_owner = $2 AND attempts = $3 AND finished_at IS NULL",
+        );
+        self.with_lease(query, lease, "give a task back").await
     }
 
     /// Says where a task is.

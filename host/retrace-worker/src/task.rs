@@ -6,6 +6,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
 use retrace_mirror::Progress;
 use retrace_store::{Lease, Outcome, Store, StoreError, Task};
 use retrace_types::{TaskId, TaskKind, TaskStatus};
@@ -29,20 +30,28 @@ pub struct TaskLoopOptions {
     pub lease: Duration,
     /// How often an idle worker asks for a task.
     pub poll: Duration,
+    /// Tasks that this worker works on at once.
+    pub parallel: usize,
+    /// Tasks that all workers together may work on at once.
+    pub most_running: u64,
 }
 
-/// Takes tasks until `stop` is cancelled; the task at hand is then given back by letting its lease expire.
+/// Takes tasks until `stop` is cancelled; those at hand are then given back.
 ///
 /// # Errors
 /// None ends the loop: a failed task is finished as failed, a failing store is asked again after a pause.
 pub async fn run_tasks(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &CancellationToken) {
+    join_all((0..options.parallel.max(1)).map(|_| run_one_by_one(analyzer, options, stop))).await;
+}
+
+async fn run_one_by_one(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &CancellationToken) {
     let mut pause = options.poll;
     while !stop.is_cancelled() {
-        let worked = match analyzer.store().lease_next(&options.owner, options.lease).await {
+        let worked = match analyzer.store().lease_next(&options.owner, options.lease, options.most_running).await {
             Ok(None) => Ok(false),
             Ok(Some(lease)) => tokio::select! {
                 done = run_task(analyzer, options, &lease) => done.map(|()| true),
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return give_back(analyzer.store(), &lease).await,
             },
             Err(error) => Err(error).context("cannot lease a task"),
         };
@@ -61,6 +70,14 @@ pub async fn run_tasks(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &Ca
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+async fn give_back(store: &Store, lease: &Lease) {
+    match store.give_back(lease).await {
+        Ok(()) => tracing::info!(task.id = %lease.task, "Gave task {} back", lease.task),
+        // It waits again when the lease expires.
+        Err(error) => tracing::warn!(task.id = %lease.task, %error, "cannot give a task back"),
     }
 }
 

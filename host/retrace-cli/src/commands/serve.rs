@@ -3,7 +3,7 @@
 //! The server runs no plugin and spawns nothing for a request; the worker is a second process of this binary, which meets it
 //! only in the store. A worker that dies is started again; one whose server died ends.
 
-use std::{env, path::Path, process::ExitCode, time::Duration};
+use std::{env, num::NonZero, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use retrace_process::{Child, Invocation};
@@ -59,6 +59,8 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
         owner: owner(),
         lease: Duration::from_secs(config.worker.lease_seconds.max(1)),
         poll: Duration::from_millis(config.worker.poll_milliseconds.max(10)),
+        parallel: parallel_tasks(config.worker.parallel_tasks),
+        most_running: config.server.max_parallel_tasks.max(1).into(),
     };
     run_tasks(&analyzer, &options, &stop).await;
     drop(watcher);
@@ -70,11 +72,19 @@ fn server_options(config: &Config) -> ServerOptions {
     ServerOptions {
         require_https: server.require_https,
         trust_forwarded_proto: server.trust_forwarded_proto,
-        max_parallel_tasks: server.max_parallel_tasks.into(),
+        max_queued_tasks: server.max_queued_tasks.into(),
         max_packed_bytes: server.max_packed_size_mib.saturating_mul(MIB),
         max_unpacked_bytes: server.max_unpacked_size_mib.saturating_mul(MIB),
         min_storage_left_bytes: server.min_storage_left_mib.saturating_mul(MIB),
         ..ServerOptions::default()
+    }
+}
+
+/// As many as there are processors where the configuration says 0.
+fn parallel_tasks(configured: u32) -> usize {
+    match usize::try_from(configured) {
+        Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, NonZero::get),
+        Ok(number) => number,
     }
 }
 

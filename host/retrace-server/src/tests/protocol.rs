@@ -67,7 +67,7 @@ async fn a_crash_goes_in_and_its_result_comes_out() {
     let early = server.get(&format!("/{id}/backtrace"), &auth).await;
     assert_eq!((early.status(), early.body.as_str()), (404, "There is no backtrace for the specified task"));
 
-    let lease = server.store.lease_next("test", Duration::from_secs(9)).await.unwrap().unwrap();
+    let lease = server.store.lease_next("test", Duration::from_secs(9), u64::MAX).await.unwrap().unwrap();
     assert_eq!(std::fs::read(server.store.task_dir(id).join("crash/coredump")).unwrap(), b"core");
     server.store.set_status(&lease, TaskStatus::Backtrace).await.unwrap();
     assert_eq!(server.get(&format!("/{id}/"), &auth).await.body, "Generating backtrace");
@@ -96,7 +96,7 @@ async fn tasks_survive_a_restart() {
     let request = format!("GET /{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}\r\n");
     let reply = tokio::task::spawn_blocking(move || exchange(address, request.as_bytes())).await.unwrap();
     assert_eq!(reply.header("X-Task-Status"), Some("PENDING"));
-    assert_eq!(store.lease_next("w", Duration::from_secs(1)).await.unwrap().unwrap().task, id);
+    assert_eq!(store.lease_next("w", Duration::from_secs(1), u64::MAX).await.unwrap().unwrap().task, id);
     running.abort();
 }
 
@@ -146,7 +146,7 @@ async fn numbers_of_types_out_of_range_mean_a_core() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_the_allowed_tasks_are_refused_with_503() {
+async fn tasks_wait_until_the_queue_is_full_then_503_says_when_to_come_back() {
     let server = TestServer::start(PLAIN).await;
     for _ in 0..3 {
         created(&server).await;
@@ -327,7 +327,7 @@ async fn a_failed_task_says_so_and_has_a_log_even_if_its_worker_wrote_none() {
     let server = TestServer::start(PLAIN).await;
     let (id, auth) = created(&server).await;
     assert_eq!(server.get(&format!("/{id}/log"), &auth).await.status(), 404, "not finished, no log");
-    let lease = server.store.lease_next("test", Duration::from_secs(9)).await.unwrap().unwrap();
+    let lease = server.store.lease_next("test", Duration::from_secs(9), u64::MAX).await.unwrap().unwrap();
     server.store.put_task_result(id, "backtrace", b"").await.unwrap();
     let failed = Outcome::Failure { message: "no package has build-id abcd".into() };
     server.store.finish(&lease, &failed).await.unwrap();
@@ -420,7 +420,7 @@ fn each_error_has_its_status() {
         (ApiError::UnsupportedFormat, 415),
         (ApiError::Store(retrace_store::StoreError::NoFreeTaskId), 500),
         (ApiError::from(std::io::Error::other("/secret/path")), 500),
-        (ApiError::Busy, 503),
+        (ApiError::QueueFull, 503),
         (ApiError::NoSpace, 507),
         (ApiError::from(std::io::Error::from(std::io::ErrorKind::StorageFull)), 507),
     ];

@@ -189,7 +189,7 @@ async fn the_task_that_runs_longest_is_known(test: Test) {
     for _ in 0..2 {
         let id = bench.store.create_task(&new).await.unwrap();
         bench.store.submit_task(id).await.unwrap();
-        leases.push(bench.store.lease_next("worker", Duration::from_secs(60)).await.unwrap().unwrap());
+        leases.push(bench.store.lease_next("worker", Duration::from_secs(60), u64::MAX).await.unwrap().unwrap());
     }
     let mut started = Vec::new();
     for lease in &leases {

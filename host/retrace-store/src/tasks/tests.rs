@@ -11,6 +11,7 @@ const NONE: Duration = Duration::ZERO;
 on_both_databases!(
     a_task_is_leased_only_after_it_was_submitted_and_then_once,
     workers_in_parallel_never_share_a_task,
+    no_more_tasks_are_leased_than_may_run,
     a_lost_lease_can_neither_renew_nor_finish,
     a_task_that_kills_its_workers_fails_with_the_reason,
     the_queue_is_first_come_first_served_and_survives_a_restart,
@@ -26,11 +27,46 @@ async fn new_task(store: &Store) -> TaskId {
 async fn a_task_is_leased_only_after_it_was_submitted_and_then_once(test: Test) {
     let Test { dir: _dir, store, .. } = test;
     let id = new_task(&store).await;
-    assert_eq!(store.lease_next("a", LONG).await.unwrap(), None);
+    assert_eq!(store.lease_next("a", LONG, u64::MAX).await.unwrap(), None);
     store.submit_task(id).await.unwrap();
-    let lease = store.lease_next("a", LONG).await.unwrap().unwrap();
+    let lease = store.lease_next("a", LONG, u64::MAX).await.unwrap().unwrap();
     assert_eq!((lease.task, lease.attempt), (id, 1));
-    assert_eq!(store.lease_next("b", LONG).await.unwrap(), None);
+    assert_eq!(store.lease_next("b", LONG, u64::MAX).await.unwrap(), None);
+}
+
+async fn no_more_tasks_are_leased_than_may_run(test: Test) {
+    let Test { dir: _dir, store, .. } = test;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(new_task(&store).await);
+        store.submit_task(ids[ids.len() - 1]).await.unwrap();
+    }
+    // Ties of the clock are broken by the random id.
+    for (n, id) in ids.iter().enumerate() {
+        let query = sqlx::query("UPDATE tasks SET submitted_at = $1 WHERE id = $2");
+        query.bind(i64::try_from(n).unwrap()).bind(id_to_row(*id)).execute(&store.database.pool).await.unwrap();
+    }
+    let workers = (0..8).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move { store.lease_next(&format!("worker {n}"), LONG, 3).await.unwrap() })
+    });
+    let mut leases = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        leases.extend(worker.await.unwrap());
+    }
+    leases.sort_by_key(|lease| ids.iter().position(|id| *id == lease.task));
+    assert_eq!(leases.iter().map(|lease| lease.task).collect::<Vec<_>>(), ids[..3]);
+    new_task(&store).await;
+    assert_eq!(store.task_counts().await.unwrap(), TaskCounts { uploading: 1, waiting: 17, running: 3 });
+
+    // One that is given back is the next, and its try does not count; whoever lost it cannot give it back.
+    store.give_back(&leases[1]).await.unwrap();
+    assert!(matches!(store.give_back(&leases[1]).await, Err(StoreError::LeaseLost(_))));
+    let again = store.lease_next("another", LONG, 3).await.unwrap().unwrap();
+    assert_eq!((again.task, again.attempt), (ids[1], 1));
+    assert!(matches!(store.finish(&leases[1], &Outcome::Success).await, Err(StoreError::LeaseLost(_))));
+    store.finish(&again, &Outcome::Success).await.unwrap();
+    assert_eq!(store.lease_next("another", LONG, 3).await.unwrap().unwrap().task, ids[3]);
 }
 
 async fn workers_in_parallel_never_share_a_task(test: Test) {
@@ -43,7 +79,7 @@ async fn workers_in_parallel_never_share_a_task(test: Test) {
             let store = store.clone();
             tokio::spawn(async move {
                 let mut got = Vec::new();
-                while let Some(lease) = store.lease_next(&format!("worker {n}"), LONG).await.unwrap() {
+                while let Some(lease) = store.lease_next(&format!("worker {n}"), LONG, u64::MAX).await.unwrap() {
                     got.push(lease.task);
                 }
                 got
@@ -64,8 +100,8 @@ async fn a_lost_lease_can_neither_renew_nor_finish(test: Test) {
     let Test { dir: _dir, store, .. } = test;
     let id = new_task(&store).await;
     store.submit_task(id).await.unwrap();
-    let first = store.lease_next("a", NONE).await.unwrap().unwrap();
-    let second = store.lease_next("a", LONG).await.unwrap().unwrap();
+    let first = store.lease_next("a", NONE, u64::MAX).await.unwrap().unwrap();
+    let second = store.lease_next("a", LONG, u64::MAX).await.unwrap().unwrap();
     assert_eq!(second.attempt, 2);
     for lost in [
         store.heartbeat(&first, LONG).await,
@@ -85,13 +121,13 @@ async fn a_task_that_kills_its_workers_fails_with_the_reason(test: Test) {
     let id = new_task(&store).await;
     store.submit_task(id).await.unwrap();
     for attempt in 1..=MAX_ATTEMPTS {
-        assert_eq!(store.lease_next("a", NONE).await.unwrap().unwrap().attempt, attempt);
+        assert_eq!(store.lease_next("a", NONE, u64::MAX).await.unwrap().unwrap().attempt, attempt);
     }
-    assert_eq!(store.lease_next("a", NONE).await.unwrap(), None);
+    assert_eq!(store.lease_next("a", NONE, u64::MAX).await.unwrap(), None);
     let task = store.task(id).await.unwrap().unwrap();
     assert_eq!(task.status, TaskStatus::Fail);
     assert!(task.message.unwrap().contains("3 tries"));
-    assert_eq!(store.active_tasks().await.unwrap(), 0);
+    assert_eq!(store.task_counts().await.unwrap().unfinished(), 0);
 }
 
 async fn the_queue_is_first_come_first_served_and_survives_a_restart(test: Test) {
@@ -106,14 +142,14 @@ async fn the_queue_is_first_come_first_served_and_survives_a_restart(test: Test)
     store.close().await;
     let store = test.open_again().await;
     for id in ids {
-        assert_eq!(store.lease_next("a", LONG).await.unwrap().unwrap().task, id);
+        assert_eq!(store.lease_next("a", LONG, u64::MAX).await.unwrap().unwrap().task, id);
     }
 }
 
 async fn a_final_status_comes_from_the_outcome_alone(test: Test) {
     let Test { dir: _dir, store, .. } = test;
     store.submit_task(new_task(&store).await).await.unwrap();
-    let lease = store.lease_next("a", LONG).await.unwrap().unwrap();
+    let lease = store.lease_next("a", LONG, u64::MAX).await.unwrap().unwrap();
     for status in [TaskStatus::Success, TaskStatus::Fail] {
         assert!(matches!(store.set_status(&lease, status).await, Err(StoreError::FinalStatus(_))));
     }
@@ -124,9 +160,9 @@ async fn a_final_status_comes_from_the_outcome_alone(test: Test) {
 async fn a_worker_that_lived_on_after_its_lease_expired_keeps_the_task_if_nobody_took_it(test: Test) {
     let Test { dir: _dir, store, .. } = test;
     store.submit_task(new_task(&store).await).await.unwrap();
-    let lease = store.lease_next("a", NONE).await.unwrap().unwrap();
+    let lease = store.lease_next("a", NONE, u64::MAX).await.unwrap().unwrap();
     store.heartbeat(&lease, LONG).await.unwrap();
-    assert_eq!(store.lease_next("b", LONG).await.unwrap(), None);
+    assert_eq!(store.lease_next("b", LONG, u64::MAX).await.unwrap(), None);
     store.finish(&lease, &Outcome::Success).await.unwrap();
 }
 
@@ -193,7 +229,7 @@ async fn play(events: Vec<Event>) {
                 model.submitted.push(Entry { task, attempts: 0, leases: Vec::new(), held: false });
             }
             Event::Lease => {
-                let got = store.lease_next("worker", LONG).await.unwrap();
+                let got = store.lease_next("worker", LONG, u64::MAX).await.unwrap();
                 let want = model.lease();
                 assert_eq!(got.as_ref().map(|lease| lease.task), want.as_ref().map(|entry| entry.task));
                 if let (Some(got), Some(want)) = (got, want) {
@@ -227,7 +263,7 @@ async fn play(events: Vec<Event>) {
             _ => {}
         }
         let active = u64::try_from(model.uploads.len() + model.submitted.len()).unwrap();
-        assert_eq!(store.active_tasks().await.unwrap(), active);
+        assert_eq!(store.task_counts().await.unwrap().unfinished(), active);
     }
     let finished: i64 = sqlx::query_scalar("SELECT count(*) FROM tasks WHERE finished_at IS NOT NULL")
         .fetch_one(&store.database.pool)

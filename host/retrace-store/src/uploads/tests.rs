@@ -25,11 +25,11 @@ async fn expire(store: &Store) {
 
 async fn an_upload_lives_as_long_as_it_is_kept_alive(test: Test) {
     let (_dir, store, id) = store_with_upload(test).await;
-    assert_eq!((store.remove_abandoned().await.unwrap(), store.active_tasks().await.unwrap()), (0, 1));
+    assert_eq!((store.remove_abandoned().await.unwrap(), store.task_counts().await.unwrap().unfinished()), (0, 1));
     expire(&store).await;
-    assert_eq!(store.active_tasks().await.unwrap(), 0, "a dead upload takes no place");
+    assert_eq!(store.task_counts().await.unwrap().unfinished(), 0, "a dead upload takes no place");
     store.keep_upload(id).await.unwrap();
-    assert_eq!((store.remove_abandoned().await.unwrap(), store.active_tasks().await.unwrap()), (0, 1));
+    assert_eq!((store.remove_abandoned().await.unwrap(), store.task_counts().await.unwrap().unfinished()), (0, 1));
     expire(&store).await;
     assert_eq!(store.remove_abandoned().await.unwrap(), 1);
     assert!(!store.task_dir(id).exists());
@@ -44,9 +44,9 @@ async fn a_submitted_task_is_never_abandoned_and_submitting_again_takes_no_lease
     assert!(store.keep_upload(id).await.is_err());
     assert_eq!(store.remove_abandoned().await.unwrap(), 0);
     let long = Duration::from_secs(60);
-    let lease = store.lease_next("a", long).await.unwrap().unwrap();
+    let lease = store.lease_next("a", long, u64::MAX).await.unwrap().unwrap();
     store.submit_task(id).await.unwrap();
-    assert_eq!(store.lease_next("b", long).await.unwrap(), None);
+    assert_eq!(store.lease_next("b", long, u64::MAX).await.unwrap(), None);
     store.heartbeat(&lease, long).await.unwrap();
 }
 

@@ -171,7 +171,7 @@ async fn a_task_that_was_submitted_survives_whoever_submitted_it() {
     assert!(!acknowledged.is_empty());
     let store = Store::open(dir.path()).await.unwrap();
     let mut leased = BTreeSet::new();
-    while let Some(lease) = store.lease_next("worker", Duration::from_secs(60)).await.unwrap() {
+    while let Some(lease) = store.lease_next("worker", Duration::from_secs(60), u64::MAX).await.unwrap() {
         assert!(store.task_dir(lease.task).join("crash").is_dir());
         assert!(leased.insert(lease.task), "leased twice");
     }
