@@ -89,7 +89,9 @@ fn full_fetches_everything_once_and_a_dry_run_nothing() {
     assert_eq!((&planned["wanted"], &planned["wanted_bytes"]), (&files.into(), &bytes.into()), "{planned}");
     assert_eq!((&planned["dry_run"], &planned["fetched"]), (&true.into(), &0.into()), "{planned}");
     let text = site.sync(&["--dry-run"]).expect_code(0).stdout;
-    assert!(text.contains(&format!("Would fetch {files} packages ({} KiB)", bytes / 1024)), "{text}");
+    let (unit, name) = if bytes < 1 << 20 { (1 << 10, "KiB") } else { (1 << 20, "MiB") };
+    let size = format!("{}.{} {name}", bytes / unit, bytes * 10 / unit % 10);
+    assert!(text.contains(&format!("Would fetch {files} packages ({size})")), "{text}");
     assert_eq!((site.asked(), site.stored()), (0, (0, 0)));
 
     let done = site.packages(&[]);

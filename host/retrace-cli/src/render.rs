@@ -187,6 +187,19 @@ fn duration(milliseconds: f64) -> String {
     if milliseconds < 1000.0 { format!("{milliseconds:.0} ms") } else { format!("{:.2} s", milliseconds / 1000.0) }
 }
 
+/// A size in its largest unit, with one digit behind the point.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut tenths, mut name) = (u128::from(bytes) * 10, "B");
+    for unit in UNITS {
+        if tenths < 10_240 {
+            break;
+        }
+        (tenths, name) = (tenths / 1024, unit);
+    }
+    if name == "B" { format!("{bytes} B") } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
+}
+
 /// Names come from a hostile core: no control character reaches the terminal.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -199,6 +212,15 @@ mod tests {
     #[test]
     fn escape_sequences_of_a_hostile_core_are_defused() {
         assert_eq!(clean("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn sizes_have_their_largest_unit() {
+        for (bytes, want) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 40, "3.0 TiB")]
+        {
+            assert_eq!(size(bytes), want);
+        }
     }
 
     /// The packages of a result whose repositories had these policies.

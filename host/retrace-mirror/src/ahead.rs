@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use retrace_store::{IndexedPackage, Repository, RepositoryKey, Scope};
 use retrace_types::PackageId;
 
-use crate::{Candidate, Mirror, MirrorError, Mode, Plan, Policy, plan};
+use crate::{Candidate, Mirror, MirrorError, Mode, Plan, Policy, plan, transfer::lock};
 
 /// Packages that are on their way at the same time.
 const PARALLEL: usize = 6;
@@ -172,9 +172,4 @@ impl Tally {
     fn tell(&self, progress: &dyn AheadProgress) {
         progress.ahead(self.packages, self.of, self.bytes, self.of_bytes);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panic while the lock was held leaves a value that is right all the same.
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

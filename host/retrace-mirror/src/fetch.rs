@@ -15,7 +15,7 @@ use crate::{
     location::{Location, Place},
     mirror::Inner,
     revision::Revision,
-    transfer::{Download, Expected, Source, Turn},
+    transfer::{Download, Expected, Source, Turn, lock},
 };
 
 /// The outcome of a fetch under way; empty until one succeeds.
@@ -69,8 +69,7 @@ impl Inner {
     }
 
     fn join_fetch(&self, package: &IndexedPackage) -> Arc<Fetched> {
-        // A panic while the lock was held leaves a map that is right all the same.
-        let mut fetching = self.fetching.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut fetching = lock(&self.fetching);
         if let Some(fetched) = fetching.get(&package.key).and_then(std::sync::Weak::upgrade) {
             return fetched;
         }

@@ -47,13 +47,8 @@ impl Plan {
     /// Bytes to be fetched, as far as the metadata tells sizes.
     #[must_use]
     pub fn fetch_bytes(&self, candidates: &[Candidate]) -> u64 {
-        bytes(&self.fetch, candidates)
-    }
-
-    /// Bytes of what prune may remove.
-    #[must_use]
-    pub fn prune_bytes(&self, candidates: &[Candidate]) -> u64 {
-        bytes(&self.prune, candidates)
+        let sizes = self.fetch.iter().filter_map(|n| candidates.get(*n)?.size_bytes);
+        sizes.fold(0, u64::saturating_add)
     }
 }
 
@@ -210,11 +205,6 @@ fn name_of_source(source: &str) -> &str {
         return source;
     };
     nvr.rsplitn(3, '-').nth(2).unwrap_or(source)
-}
-
-fn bytes(positions: &[usize], candidates: &[Candidate]) -> u64 {
-    let sizes = positions.iter().filter_map(|n| candidates.get(*n)?.size_bytes);
-    sizes.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -184,6 +184,16 @@ impl Rule {
             let known: Vec<_> = Architecture::ALL.iter().map(|a| a.as_str()).collect();
             problems.push(format!("`architecture` fits none: want a pattern of {}", known.join(", ")));
         }
+        match (&self.mirrors, &self.repository) {
+            (Some(mirrors), _) if mirrors.is_empty() => {
+                problems.push("`mirrors = []` means the plugin's: leave it out".to_owned());
+            }
+            (Some(_), None) => problems.push(
+                "`mirrors` without `repository` gives all repositories the same mirrors: name the one they are of"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
         if self.enabled == Some(false) && self.mode.is_some() {
             problems.push("`mode` has no effect beside `enabled = false`".to_owned());
         }

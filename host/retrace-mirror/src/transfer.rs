@@ -413,7 +413,7 @@ fn complete_path(download_dir: &Path, checksum: &Checksum) -> PathBuf {
 }
 
 /// A panic while the lock was held leaves a value that is right all the same.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -136,7 +136,7 @@ impl Store {
         let failed = StoreError::database;
         let now = rows::now_ms();
         // A worker with nothing to do asks all the time: it must not wait for whoever writes.
-        if !self.has_waiting_task(now).await? {
+        if !self.may_lease(now, most).await? {
             return Ok(None);
         }
         let mut transaction = self.database.begin(ACTION).await?;
@@ -182,12 +182,17 @@ impl Store {
         .transpose()
     }
 
-    async fn has_waiting_task(&self, now: i64) -> Result<bool, StoreError> {
+    /// Whether a task waits and there is a place for it, as far as reading alone tells.
+    async fn may_lease(&self, now: i64, most: u64) -> Result<bool, StoreError> {
         let found: Result<Option<i64>, _> = sqlx::query_scalar(
             "SELECT id FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
-                AND (lease_expires_at IS NULL OR lease_expires_at <= $1) LIMIT 1",
+                AND (lease_expires_at IS NULL OR lease_expires_at <= $1)
+                AND $2 > (SELECT count(*) FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
+                          AND lease_expires_at > $1)
+             LIMIT 1",
         )
         .bind(now)
+        .bind(rows::size_to_row(most))
         .fetch_optional(&self.database.pool)
         .await;
         Ok(found.map_err(StoreError::database("look for a waiting task"))?.is_some())

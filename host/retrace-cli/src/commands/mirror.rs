@@ -21,6 +21,8 @@ use crate::{
     wiring,
 };
 
+/// What is said of a repository whose policy checks nothing.
+const NOT_VERIFIED: &str = "NOT VERIFIED: no signature of this repository is checked, by its policy";
 const NOTHING: &str = "Nothing is mirrored yet. Start with: retrace mirror sync DISTRIBUTION VERSION ARCH\n";
 
 pub(crate) async fn run(config: &Config, command: &MirrorCommand) -> Result<ExitCode> {
@@ -40,17 +42,6 @@ pub(crate) async fn run(config: &Config, command: &MirrorCommand) -> Result<Exit
 fn verified(policy: SignaturePolicy) -> Vec<&'static str> {
     let parts = [(policy.packages, "packages"), (policy.metadata, "metadata")];
     parts.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
-}
-
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[derive(Serialize)]

@@ -30,3 +30,8 @@ fn ignore_broken_pipe(result: io::Result<()>) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -93,6 +93,8 @@ fn the_operator_decides_what_must_be_signed() {
 fn mistakes_in_a_rule_are_explained() {
     let cases = [
         (Rule { mode: Some(Mode::Full), newest: Some(3), ..Rule::default() }, "`newest` has no effect"),
+        (Rule { mirrors: Some(vec!["/srv/m".into()]), ..Rule::default() }, "`mirrors` without `repository`"),
+        (Rule { mirrors: Some(Vec::new()), ..Rule::default() }, "`mirrors = []` means the plugin's"),
         (Rule { include: Some(Vec::new()), ..Rule::default() }, "`include = []` wants everything"),
         (Rule { architecture: pattern("amd64"), ..Rule::default() }, "`architecture` fits none"),
         (Rule { enabled: Some(false), mode: Some(Mode::Full), ..Rule::default() }, "`mode` has no effect"),

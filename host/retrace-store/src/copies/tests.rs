@@ -1,9 +1,7 @@
-use fs::File;
-
-use retrace_types::{PackageFormat, PackageId, PackageKind, SignatureState, TaskKind};
-use sha2::{Digest as _, Sha256 as Hasher};
-
 use std::os::unix::fs::MetadataExt as _;
+
+use retrace_types::{SignatureState, TaskKind};
+use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::*;
 use crate::{
@@ -34,24 +32,7 @@ impl Bench {
         let key = store.register_repository(&repository()).await.unwrap();
         let new: Vec<_> = packages
             .iter()
-            .map(|(name, _)| NewPackage {
-                id: PackageId {
-                    name: (*name).into(),
-                    epoch: None,
-                    version: "1".into(),
-                    release: Some("1".into()),
-                    arch: "x86_64".into(),
-                },
-                kind: PackageKind::Binary,
-                format: PackageFormat::Rpm,
-                location: format!("{name}.rpm"),
-                size_bytes: None,
-                sha256: None,
-                source: None,
-                exact_depends: Vec::new(),
-                build_ids: Vec::new().into(),
-                complete: true,
-            })
+            .map(|(name, _)| NewPackage { size_bytes: None, sha256: None, complete: true, ..package(name, &[]) })
             .collect();
         store.replace_metadata(key, "1", &new, &[]).await.unwrap();
         let bench = Self { _test: test, store };
@@ -143,7 +124,7 @@ async fn orphans_are_files_without_a_row_and_what_interrupted_writes_left(test: 
         fs::write(file, b"half").unwrap();
     }
     let old = SystemTime::now() - Duration::from_secs(7200);
-    File::options().write(true).open(&part).unwrap().set_modified(old).unwrap();
+    fs::File::options().write(true).open(&part).unwrap().set_modified(old).unwrap();
 
     let found = bench.store.orphans().await.unwrap();
     let seen: Vec<_> = found.iter().map(|o| (o.sha256, o.size_bytes, o.age.as_secs() / 3600)).collect();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use retrace_mirror::{PrunePlan, PruneReport, Unwanted};
 use serde::Serialize;
 
-use crate::{FAILED, args::Format, commands, config::Config, wiring};
+use crate::{FAILED, args::Format, commands, config::Config, render::size, wiring};
 
 /// Packages that are named in the text.
 const SHOWN: usize = 20;
@@ -119,7 +119,7 @@ impl Document {
                 failed: done
                     .failed
                     .iter()
-                    .map(|(what, error)| Failed { what: what.clone(), error: super::chain(error) })
+                    .map(|(what, error)| Failed { what: what.clone(), error: commands::chain(error) })
                     .collect(),
             }),
         }
@@ -132,19 +132,19 @@ impl Document {
         }
         // Writing to a String cannot fail.
         for Package { package, release, architecture, repository, bytes } in self.packages.iter().take(SHOWN) {
-            let _ = writeln!(text, "  {package} ({} KiB) of {release} {architecture} {repository}", bytes / 1024);
+            let _ = writeln!(text, "  {package} ({}) of {release} {architecture} {repository}", size(*bytes));
         }
         if self.packages.len() > SHOWN {
             let _ = writeln!(text, "  and {} more; --format json names all", self.packages.len() - SHOWN);
         }
-        let (packages, orphans, kib) = (self.packages.len(), self.orphans.len(), self.bytes / 1024);
+        let (packages, orphans, bytes) = (self.packages.len(), self.orphans.len(), size(self.bytes));
         let Some(done) = &self.done else {
-            let _ = writeln!(text, "Would remove {packages} packages and {orphans} files of no package ({kib} KiB)");
+            let _ = writeln!(text, "Would remove {packages} packages and {orphans} files of no package ({bytes})");
             return text;
         };
         let Done { packages, orphans, bytes, in_use, failed } = done;
-        let kib = bytes / 1024;
-        let _ = writeln!(text, "Removed {packages} packages and {orphans} files of no package ({kib} KiB are free)");
+        let bytes = size(*bytes);
+        let _ = writeln!(text, "Removed {packages} packages and {orphans} files of no package ({bytes} are free)");
         if *in_use > 0 {
             let _ = writeln!(text, "{in_use} packages stay: a retrace came to use them");
         }

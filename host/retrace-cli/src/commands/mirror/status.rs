@@ -13,10 +13,11 @@ use retrace_types::{Architecture, ReleaseId};
 use serde::Serialize;
 
 use super::{
+    NOT_VERIFIED, NOTHING,
     incident::{self, IncidentDocument},
     verified,
 };
-use crate::{args::Format, commands, config::Config, wiring};
+use crate::{args::Format, commands, config::Config, render::size, wiring};
 
 pub(crate) const HELP: &str = "\
 KNOWN are the packages of the index, in every version; UPSTREAM those that the newest metadata lists; LOCAL those with a
@@ -77,7 +78,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> Result<ExitCode> {
     match args.format {
         Format::Json => commands::print_json(&rows)?,
         Format::Text if rows.is_empty() => {
-            commands::print("Nothing is mirrored yet. Start with: retrace mirror sync DISTRIBUTION VERSION ARCH\n")?;
+            commands::print(NOTHING)?;
         }
         Format::Text => commands::print(&text(&rows, is_coloured()))?,
     }
@@ -206,7 +207,7 @@ fn text(rows: &[Row], coloured: bool) -> String {
         text += &if is_well { line } else { paint("33", &line) };
         text.push('\n');
         if row.verified.is_empty() && row.synced_at.is_some() {
-            text += &paint("33", "  NOT VERIFIED: no signature of this repository is checked, by its policy");
+            text += &paint("33", &format!("  {NOT_VERIFIED}"));
             text.push('\n');
         }
         for line in incident::lines(&row.incidents) {
@@ -233,19 +234,6 @@ fn short(seconds: u64) -> String {
         3600..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
     }
-}
-
-/// A size in its largest unit, with one digit behind the point.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let (mut tenths, mut name) = (u128::from(bytes) * 10, "B");
-    for unit in UNITS {
-        if tenths < 10_240 {
-            break;
-        }
-        (tenths, name) = (tenths / 1024, unit);
-    }
-    if name == "B" { format!("{bytes} B") } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
 }
 
 #[cfg(test)]
@@ -295,17 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_sizes() {
+    fn durations_are_read_and_shown() {
         for (input, want) in [("90s", Some(90)), ("15min", Some(900)), ("36h", Some(129_600)), ("7d", Some(604_800))] {
             assert_eq!(parse_duration(input).ok().map(|d| d.as_secs()), want, "{input}");
         }
         for bad in ["", "h", "1.5h", "-1h", "5", "5y", "99999999999999999999s", "9999999999999999999w"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-        for (bytes, want) in
-            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 40, "3.0 TiB")]
-        {
-            assert_eq!(size(bytes), want);
         }
         for (seconds, want) in [(5, "5 s"), (600, "10 min"), (7200, "2 h"), (259_200, "3 d")] {
             assert_eq!(short(seconds), want);

@@ -7,8 +7,7 @@ use retrace_mirror::{Fault, Finding, Repair, VerifyOptions, VerifyReport};
 use retrace_types::{Architecture, ReleaseId};
 use serde::Serialize;
 
-use super::status::size;
-use crate::{FAILED, args::Format, commands, config::Config, progress::TerminalProgress, wiring};
+use crate::{FAILED, args::Format, commands, config::Config, progress::TerminalProgress, render::size, wiring};
 
 pub(crate) const HELP: &str = "\
 Reads every package that is kept and compares its SHA-256; where its repository wants packages signed, its signature is

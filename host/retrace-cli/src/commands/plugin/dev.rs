@@ -163,7 +163,7 @@ fn document(round: &Round) -> RoundDocument {
                 LibraryError::NotConformant { report, .. } => checks(report),
                 _ => Vec::new(),
             },
-            error: Some(chain(error)),
+            error: Some(commands::chain(error)),
             ..nothing
         },
         Round::NotBuilt { error, .. } => RoundDocument { error: Some(error.clone()), ..nothing },
@@ -180,11 +180,6 @@ fn code(round: &Round) -> ExitCode {
         }),
         Round::NotBuilt { code, .. } => ExitCode::from(*code),
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Returns when the folder's sources differ from what was seen.

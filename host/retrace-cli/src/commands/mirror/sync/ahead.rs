@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use retrace_mirror::{Ahead, AheadReport};
 use serde::Serialize;
 
-use crate::commands::mirror::chain;
+use crate::{commands::chain, render::size};
 
 /// Packages that are named where a plan is only shown.
 const SHOWN: usize = 20;
@@ -59,10 +59,10 @@ impl AheadDocument {
         if self.wanted == 0 {
             return text;
         }
-        let (wanted, kib) = (self.wanted, self.wanted_bytes / 1024);
+        let (wanted, bytes) = (self.wanted, size(self.wanted_bytes));
         // Writing to a String cannot fail.
         if self.dry_run {
-            let _ = writeln!(text, "Would fetch {wanted} packages ({kib} KiB); {} are here already:", self.kept);
+            let _ = writeln!(text, "Would fetch {wanted} packages ({bytes}); {} are here already:", self.kept);
             for package in &self.first {
                 let _ = writeln!(text, "  {package}");
             }
@@ -71,7 +71,7 @@ impl AheadDocument {
             }
             return text;
         }
-        let _ = writeln!(text, "Fetched {} of {wanted} packages ({} KiB)", self.fetched, self.fetched_bytes / 1024);
+        let _ = writeln!(text, "Fetched {} of {wanted} packages ({})", self.fetched, size(self.fetched_bytes));
         for Failed { package, error } in &self.failed {
             let _ = writeln!(text, "  {package} could not be had: {error}");
         }

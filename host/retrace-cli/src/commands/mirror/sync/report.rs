@@ -6,10 +6,13 @@ use retrace_mirror::{Outcome, SyncReport};
 use serde::Serialize;
 
 use super::{AheadDocument, Synced};
-use crate::commands::mirror::{
+use crate::commands::{
     chain,
-    incident::{self, IncidentDocument},
-    verified,
+    mirror::{
+        NOT_VERIFIED,
+        incident::{self, IncidentDocument},
+        verified,
+    },
 };
 
 #[derive(Serialize)]
@@ -105,8 +108,7 @@ pub(super) fn sync_text(document: SyncDocument) -> String {
             let _ = writeln!(text, "{:<20} failed    {mirror}: {error}", "");
         }
         if repository.verified.is_empty() {
-            let what = "NOT VERIFIED: no signature of this repository is checked, by its policy";
-            let _ = writeln!(text, "{:<20} warning   {what}", "");
+            let _ = writeln!(text, "{:<20} warning   {NOT_VERIFIED}", "");
         }
         for line in incident::lines(&repository.incidents) {
             let _ = writeln!(text, "{:<20} INCIDENT  {line}", "");
