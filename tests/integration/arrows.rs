@@ -38,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "retrace-chroot",
             "retrace-mirror",
+            "retrace-package",
             "retrace-plugin-host",
             "retrace-plugin-kit",
             "retrace-process",

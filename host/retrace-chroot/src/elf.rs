@@ -4,10 +4,10 @@ use std::{fs::File, path::Path};
 
 use object::{
     Endianness, FileKind,
-    elf::{DT_NULL, DT_SONAME, DT_STRTAB, FileHeader32, FileHeader64, PT_INTERP, PT_LOAD, SHT_NOBITS},
+    elf::{DT_NULL, DT_SONAME, DT_STRTAB, FileHeader32, FileHeader64, PT_INTERP, PT_LOAD},
     read::{
         ReadCache, ReadRef,
-        elf::{Dyn as _, FileHeader, ProgramHeader as _, SectionHeader as _},
+        elf::{Dyn as _, FileHeader, ProgramHeader as _},
     },
 };
 
@@ -35,44 +35,6 @@ pub(crate) fn read(path: &Path) -> ElfFacts {
         _ => None,
     }
     .unwrap_or_default()
-}
-
-/// Whether all bytes of an ELF file are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// The section table, and every section that it names, lie inside the file.
-    Whole,
-    /// The file has no section table to tell by.
-    Unknown,
-    /// The file ends too early, or is no ELF file.
-    Cut,
-}
-
-/// Reads the headers of `path` and compares them with its size.
-pub(crate) fn extent(path: &Path) -> Extent {
-    let Ok(file) = File::open(path) else { return Extent::Cut };
-    let cache = ReadCache::new(file);
-    match FileKind::parse(&cache) {
-        Ok(FileKind::Elf64) => section_extent::<FileHeader64<Endianness>, _>(&cache),
-        Ok(FileKind::Elf32) => section_extent::<FileHeader32<Endianness>, _>(&cache),
-        _ => None,
-    }
-    .unwrap_or(Extent::Cut)
-}
-
-fn section_extent<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Option<Extent> {
-    let header = Elf::parse(data).ok()?;
-    let endian = header.endian().ok()?;
-    let sections = header.section_headers(endian, data).ok()?;
-    if sections.is_empty() {
-        return Some(Extent::Unknown);
-    }
-    let size = data.len().ok()?;
-    let inside = |section: &Elf::SectionHeader| {
-        let (offset, length): (u64, u64) = (section.sh_offset(endian).into(), section.sh_size(endian).into());
-        section.sh_type(endian) == SHT_NOBITS || offset.checked_add(length).is_some_and(|end| end <= size)
-    };
-    Some(if sections.iter().all(inside) { Extent::Whole } else { Extent::Cut })
 }
 
 fn facts<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Option<ElfFacts> {
@@ -114,21 +76,6 @@ fn facts<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_that_was_cut_anywhere_is_seen_to_be() {
-        let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        let extent_of = |bytes: &[u8]| {
-            std::fs::write(&path, bytes).unwrap();
-            extent(&path)
-        };
-        assert_eq!(extent_of(&whole), Extent::Whole);
-        for length in [0, 3, 63, 64, 4096, whole.len() / 2, whole.len() - 1] {
-            assert_eq!(extent_of(&whole[..length]), Extent::Cut, "cut to {length}");
-        }
-    }
 
     #[test]
     fn real_files_give_their_names() {

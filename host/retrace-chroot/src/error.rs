@@ -1,10 +1,8 @@
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use retrace_package::PackageError;
 use retrace_process::ProcessError;
-use retrace_types::BuildId;
 
-/// Why there is no file, no sysroot or no backtrace.
+/// Why there is no sysroot or no backtrace.
 #[derive(Debug, thiserror::Error)]
 pub enum ChrootError {
     /// A file or folder of ours cannot be made, linked or read.
@@ -22,42 +20,6 @@ pub enum ChrootError {
     NotEmpty {
         /// The folder.
         path: PathBuf,
-    },
-    /// The package cannot be unpacked.
-    #[error("cannot unpack {package}")]
-    Unpack {
-        /// The package file.
-        package: PathBuf,
-        /// Why.
-        source: Arc<PackageError>,
-    },
-    /// The package does not hold the file that was asked for.
-    #[error("{package} holds no file with build-id {build_id}: the index is wrong about it, scan the package again")]
-    NotInPackage {
-        /// The package file.
-        package: PathBuf,
-        /// The build-id that was asked for.
-        build_id: BuildId,
-    },
-    /// The file that came out of the package is another one.
-    #[error(
-        "{member} of {package} has {found}, not build-id {wanted}: the index is wrong about it, scan the package again"
-    )]
-    WrongBuildId {
-        /// The package file.
-        package: PathBuf,
-        /// Path of the file in the package.
-        member: String,
-        /// The build-id that was asked for.
-        wanted: BuildId,
-        /// What it has: `build-id ..` or `no build-id`.
-        found: String,
-    },
-    /// A background step was lost.
-    #[error("unpacking {package} stopped before its end; this is a defect, please report it")]
-    Lost {
-        /// The package file.
-        package: PathBuf,
     },
     /// A program cannot be started.
     #[error("cannot run the debugger")]

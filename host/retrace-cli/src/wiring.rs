@@ -3,8 +3,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use retrace_chroot::{FileCache, SandboxLimits};
+use retrace_chroot::SandboxLimits;
 use retrace_mirror::{Mirror, MirrorOptions};
+use retrace_package::FileCache;
 use retrace_plugin_host::{
     Compiler, Fault, HostOptions, POLL, PluginHost, PluginInfo, Registry, Watcher,
     library::{Bundled, InstallOptions, Library, LibraryError, Trust},
@@ -131,6 +132,11 @@ pub(crate) fn plugin_options(config: &Config) -> HostOptions {
     }
 }
 
+/// Files unpacked from packages; server and worker share them.
+pub(crate) fn file_cache(config: &Config) -> Result<FileCache> {
+    FileCache::new(&config.cache_dir.join("files")).context("cannot open the cache of unpacked files")
+}
+
 pub(crate) fn mirror(config: &Config, store: Store) -> Result<Mirror> {
     Mirror::new(store, mirror_options(config)).context("cannot set up the mirror")
 }
@@ -176,7 +182,7 @@ pub(crate) async fn serving_analyzer(config: &Config) -> Result<(Analyzer, Watch
 async fn analyzer_with(config: &Config, plugins: Arc<PluginHost>) -> Result<Analyzer> {
     let store = store(config).await?;
     let mirror = mirror(config, store.clone())?;
-    let cache = FileCache::new(&config.cache_dir.join("files")).context("cannot open the cache of unpacked files")?;
+    let cache = file_cache(config)?;
     let options = AnalyzerOptions {
         work_dir: config.cache_dir.join("work"),
         gdb: config.gdb.program.clone(),

@@ -1,6 +1,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    ops::Range,
     os::unix::fs::FileExt as _,
     path::Path,
 };
@@ -58,6 +59,52 @@ pub fn gnu_debugaltlink(elf: &Path) -> Result<Option<AltLink>, PackageError> {
     let path = std::str::from_utf8(name).map_err(|_| bad())?.to_owned();
     let build_id = BuildId::from_bytes(id.get(1..).unwrap_or_default()).map_err(|_| bad())?;
     Ok(Some(AltLink { path, build_id }))
+}
+
+/// Where in an ELF file the bytes of a section lie, compressed ones as they are; none if the file has no such section, or
+/// the section has no bytes in it, or is no ELF file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn elf_section(elf: &mut File, name: &str) -> io::Result<Option<Range<u64>>> {
+    let Some(header) = Elf::parse(elf)? else { return Ok(None) };
+    let Some(section) = header.find_section(elf, name.as_bytes())? else { return Ok(None) };
+    let size = elf.metadata()?.len();
+    let end = section.offset.checked_add(section.size).filter(|end| *end <= size);
+    Ok(end.map(|end| section.offset..end))
+}
+
+/// Whether all bytes of an ELF file are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// The section table, and every section that it names, lie inside the file.
+    Whole,
+    /// The file has no section table to tell by.
+    Unknown,
+    /// The file ends too early, or is no ELF file.
+    Cut,
+}
+
+/// Reads the headers of a file and compares them with its size.
+pub(crate) fn extent(elf: &mut File) -> Extent {
+    let read = |elf: &mut File| -> io::Result<Option<Extent>> {
+        let Some(header) = Elf::parse(elf)? else { return Ok(None) };
+        let table = header.section_headers;
+        if table.offset == 0 || table.count == 0 {
+            return Ok(Some(Extent::Unknown));
+        }
+        let size = elf.metadata()?.len();
+        let inside = |offset: u64, length: u64| offset.checked_add(length).is_some_and(|end| end <= size);
+        let table_end = table.count.checked_mul(table.entry_size);
+        if table_end.is_none_or(|length| !inside(table.offset, length)) {
+            return Ok(None);
+        }
+        let sections = header.sections(elf)?;
+        let whole = !sections.is_empty()
+            && sections.iter().all(|section| section.kind == SHT_NOBITS || inside(section.offset, section.size));
+        Ok(whole.then_some(Extent::Whole))
+    };
+    read(elf).ok().flatten().unwrap_or(Extent::Cut)
 }
 
 /// Bytes of an ELF file by offset.
@@ -150,6 +197,7 @@ const ET_REL: u64 = 1;
 const PT_LOAD: u64 = 1;
 const PT_NOTE: u64 = 4;
 const PF_X: u64 = 1;
+const SHT_NULL: u64 = 0;
 const SHT_NOTE: u64 = 7;
 const SHT_NOBITS: u64 = 8;
 const NT_GNU_BUILD_ID: u64 = 3;
@@ -223,18 +271,23 @@ impl Elf {
     }
 
     fn section(&self, bytes: &mut dyn Bytes, wanted: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match self.find_section(bytes, wanted)? {
+            Some(section) => bytes.at(section.offset, section.size.min(MAX_NAMES_BYTES)),
+            None => Ok(None),
+        }
+    }
+
+    /// The section with this name, if it has bytes in the file.
+    fn find_section(&self, bytes: &mut dyn Bytes, wanted: &[u8]) -> io::Result<Option<Section>> {
         let sections = self.sections(bytes)?;
         let names = usize::try_from(self.section_names).ok().and_then(|index| sections.get(index));
         let Some(names) = names else { return Ok(None) };
         let Some(names) = bytes.at(names.offset, names.size.min(MAX_NAMES_BYTES))? else { return Ok(None) };
-        let found = sections.iter().filter(|section| section.kind != SHT_NOBITS).find(|section| {
+        let has_bytes = |section: &Section| section.kind != SHT_NULL && section.kind != SHT_NOBITS;
+        Ok(sections.into_iter().filter(has_bytes).find(|section| {
             let name = usize::try_from(section.name).ok().and_then(|start| names.get(start..));
             name.and_then(|name| name.split(|byte| *byte == 0).next()) == Some(wanted)
-        });
-        match found {
-            Some(section) => bytes.at(section.offset, section.size.min(MAX_NAMES_BYTES)),
-            None => Ok(None),
-        }
+        }))
     }
 
     fn segments(&self, bytes: &mut dyn Bytes) -> io::Result<Vec<Segment>> {
@@ -316,4 +369,39 @@ fn number(bytes: &[u8], at: usize, size: usize, big_endian: bool) -> u64 {
     let field = bytes.get(at..at + size).unwrap_or_default();
     let push = |n: u64, byte: &u8| n << 8 | u64::from(*byte);
     if big_endian { field.iter().fold(0, push) } else { field.iter().rev().fold(0, push) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_cut_anywhere_is_seen_to_be() {
+        let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let extent_of = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            extent(&mut File::open(&path).unwrap())
+        };
+        assert_eq!(extent_of(&whole), Extent::Whole);
+        for length in [0, 3, 63, 64, 4096, whole.len() / 2, whole.len() - 1] {
+            assert_eq!(extent_of(&whole[..length]), Extent::Cut, "cut to {length}");
+        }
+        // Without a section table.
+        assert_eq!(extent_of(&[&whole[..40], &[0; 8], &whole[48..4096]].concat()), Extent::Unknown);
+    }
+
+    #[test]
+    fn sections_are_found_by_name() {
+        let mut program = File::open(std::env::current_exe().unwrap()).unwrap();
+        let place = elf_section(&mut program, ".note.gnu.build-id").unwrap().unwrap();
+        let note = program.at(place.start, place.end - place.start).unwrap().unwrap();
+        let build_id = elf_build_id(&std::env::current_exe().unwrap()).unwrap().unwrap();
+        assert!(note.ends_with(&build_id.to_bytes()));
+        for absent in [".bss", ".no_such_section", "", "\0"] {
+            assert_eq!(elf_section(&mut program, absent).unwrap(), None, "{absent:?}");
+        }
+        assert_eq!(elf_section(&mut File::open("/dev/null").unwrap(), ".text").unwrap(), None);
+    }
 }

@@ -5,8 +5,10 @@
 //! * Only a [`VerifiedPackage`] is unpacked or scanned; it can be had from a good signature ([`verify_rpm`]), from a
 //!   digest in metadata that was verified ([`verify_digest`]), or from the record of an earlier verification
 //!   ([`recorded`]).
-//! * Nothing is unpacked to disk. [`extract`] hands the bytes of wanted members to a [`Sink`] in one streaming pass and
-//!   stops as soon as it has them all; no file is ever written under a name that a package chose.
+//! * [`extract`] hands the bytes of wanted members to a [`Sink`] in one streaming pass and stops as soon as it has them
+//!   all; no file is ever written under a name that a package chose.
+//! * [`FileCache`] keeps what was unpacked. A file stands there only under the build-id that its own ELF note states, so
+//!   matching is never left to who uses it.
 //! * Work and memory are bounded by [`Limits`], never by a size that the package claims. No input makes it panic.
 //! * A signature counts if its hash is strong (MD5, SHA-1 and RIPEMD-160 are refused, and with them the SHA-1 header
 //!   signatures of RPM packages built before about 2012), and if its key could sign and was neither expired nor
@@ -18,6 +20,7 @@
 
 mod archive;
 mod build_ids;
+mod cache;
 mod certificate;
 mod cpio;
 mod deb;
@@ -40,8 +43,9 @@ mod tar;
 mod verify;
 
 pub use build_ids::build_id_of_path;
+pub use cache::{CacheError, Cached, FileCache, FillRequest, Shrunk, Trust};
 pub use deb::read_deb_control;
-pub use elf::{AltLink, elf_build_id, gnu_debugaltlink};
+pub use elf::{AltLink, elf_build_id, elf_section, gnu_debugaltlink};
 pub use error::PackageError;
 pub use extract::{Extracted, Sink, Wanted, extract};
 pub use header::{Header, read_header};

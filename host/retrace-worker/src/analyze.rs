@@ -6,9 +6,10 @@ use std::{
     time::Instant,
 };
 
-use retrace_chroot::{FileCache, GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
+use retrace_chroot::{GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
 use retrace_coredump::{CoreFacts, Module, ModuleKind};
 use retrace_mirror::{Mirror, Progress, WantedModule};
+use retrace_package::{Cached, FileCache};
 use retrace_plugin_host::{PluginHost, Registry};
 use retrace_store::{Scope, Store};
 use retrace_types::{
@@ -291,15 +292,18 @@ impl Job<'_> {
         // What was left out stays out when it is in the cache: the result must not depend on earlier ones.
         for state in states.iter_mut().filter(|state| !state.left_out) {
             let Ok(build_id) = &state.module.build_id else { continue };
-            let executable = cache.executable(build_id);
-            let debuginfo = cache.debuginfo(build_id);
+            let trust = |role| packages.trust(state.module, role);
+            let path = |cached: Cached| cached.path;
+            let executable = cache.find(build_id, Role::Executable, trust(Role::Executable)).map(path);
+            let debuginfo = cache.find(build_id, Role::Debuginfo, trust(Role::Debuginfo)).map(path);
+            let supplementary = cache.supplementary(build_id, trust(Role::Debuginfo)).filter(|_| debuginfo.is_some());
             (state.has_file, state.has_debuginfo) = (executable.is_some(), debuginfo.is_some());
             links.push(SysrootModule {
                 path: state.module.path.clone(),
                 aliases: link_map_names(facts, state.module),
                 build_id: build_id.clone(),
                 executable,
-                supplementary: debuginfo.as_ref().and_then(|_| cache.supplementary(build_id)),
+                supplementary: supplementary.map(path),
                 debuginfo,
             });
         }
@@ -319,11 +323,8 @@ impl Job<'_> {
             let Some(resolved) = packages.of(state.module) else { continue };
             for (role, found) in [(Role::Executable, &resolved.executable), (Role::Debuginfo, &resolved.debuginfo)] {
                 let Some(found) = found else { continue };
-                let cached = match role {
-                    Role::Executable => self.analyzer.cache.executable(&resolved.build_id),
-                    Role::Debuginfo => self.analyzer.cache.debuginfo(&resolved.build_id),
-                };
-                if cached.is_none() {
+                let trust = packages.trust(state.module, role);
+                if self.analyzer.cache.find(&resolved.build_id, role, trust).is_none() {
                     owners.push((index, role));
                     requests.push(fill_request(resolved, role, found));
                 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use retrace_chroot::FillRequest;
 use retrace_coredump::{Module, NoBuildId};
 use retrace_mirror::{Found, Member, Resolved};
+use retrace_package::{FillRequest, Trust};
 use retrace_store::{RepositoryKey, Scope};
 use retrace_types::{BuildId, Gap, GapReason, PackageReport, Role};
 
@@ -21,6 +21,15 @@ pub(crate) struct Packages {
 impl Packages {
     pub(crate) fn of(&self, module: &Module) -> Option<&Resolved> {
         module.build_id.as_ref().ok().and_then(|id| self.resolved.get(id))
+    }
+
+    /// Whether what the module's package holds was verified. Of a module without a package only what was counts.
+    pub(crate) fn trust(&self, module: &Module, role: Role) -> Trust {
+        let found = self.of(module).and_then(|resolved| match role {
+            Role::Executable => resolved.executable.as_ref(),
+            Role::Debuginfo => resolved.debuginfo.as_ref(),
+        });
+        found.map_or(Trust::Verified, |found| Trust::of(found.verified.signature()))
     }
 
     fn report(&self, found: &Found) -> PackageReport {
