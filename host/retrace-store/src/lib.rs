@@ -27,6 +27,7 @@ mod tasks;
 #[cfg(test)]
 mod testing;
 mod uploads;
+mod wishes;
 
 pub use artifacts::TaskResult;
 pub use copies::{Orphan, Removal};
@@ -40,3 +41,4 @@ pub use status::{RepositoryCounts, SyncFailure};
 pub use store::Store;
 pub use tasks::{Lease, MAX_ATTEMPTS, NewTask, Outcome, Task, TaskCounts};
 pub use uploads::UPLOAD_LEASE;
+pub use wishes::{Wish, WishLease, WishState};
