@@ -11,6 +11,7 @@ mod hostile;
 mod mirror_server;
 mod modes;
 mod odd;
+mod operate;
 mod plugin_library;
 mod plugin_worker;
 mod plugins;

@@ -2,11 +2,11 @@
 //! environment variable (`server.listen` by `RETRACE_SERVER_LISTEN`).
 
 mod access;
+mod server;
 
 use std::{
     collections::BTreeMap,
     env,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -18,13 +18,20 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use access::AccessConfig;
+pub(crate) use server::ServerConfig;
 
 /// Where the file lies when neither `--config` nor `RETRACE_CONFIG` names one.
 const SYSTEM_FILE: &str = "/etc/retrace/retrace.toml";
 
 /// Variables that start with `RETRACE_` and are no configuration keys.
-const OTHER_VARIABLES: [&str; 5] =
-    ["RETRACE_CONFIG", "RETRACE_LOG", "RETRACE_REQUIRE_TOOLS", "RETRACE_SDK_PATH", "RETRACE_SIGNING_PASSPHRASE"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "RETRACE_CONFIG",
+    "RETRACE_LOG",
+    "RETRACE_LOG_FORMAT",
+    "RETRACE_REQUIRE_TOOLS",
+    "RETRACE_SDK_PATH",
+    "RETRACE_SIGNING_PASSPHRASE",
+];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,27 +119,6 @@ pub(crate) struct LimitsConfig {
     pub(crate) core_size_mib: u64,
 }
 
-/// `[server]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ServerConfig {
-    pub(crate) listen: SocketAddr,
-    /// Refuse task requests that did not come by HTTPS through the trusted proxy.
-    pub(crate) require_https: bool,
-    /// Believe `X-Forwarded-Proto`: only behind a proxy that sets it.
-    pub(crate) trust_forwarded_proto: bool,
-    /// Tasks that are worked on at once, by all workers together.
-    pub(crate) max_parallel_tasks: u32,
-    /// Tasks that may be uploaded, wait or be worked on at once; clients are told to come back beyond that.
-    pub(crate) max_queued_tasks: u32,
-    /// Largest upload.
-    pub(crate) max_packed_size_mib: u64,
-    /// Largest sum of an archive's members.
-    pub(crate) max_unpacked_size_mib: u64,
-    /// Free space that an upload must leave.
-    pub(crate) min_storage_left_mib: u64,
-}
-
 /// `[worker]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -143,6 +129,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) parallel_tasks: u32,
     /// How often an idle worker asks for a task.
     pub(crate) poll_milliseconds: u64,
+    /// Address and port at which the worker answers `/metrics`. Empty: nowhere.
+    pub(crate) metrics_listen: String,
 }
 
 impl Default for Config {
@@ -197,24 +185,9 @@ impl Default for LimitsConfig {
     }
 }
 
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8180)),
-            require_https: false,
-            trust_forwarded_proto: false,
-            max_parallel_tasks: 5,
-            max_queued_tasks: 1000,
-            max_packed_size_mib: 1024,
-            max_unpacked_size_mib: 2047, // a client of EL7 overflows at 2048
-            min_storage_left_mib: 1024,
-        }
-    }
-}
-
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { lease_seconds: 60, parallel_tasks: 0, poll_milliseconds: 500 }
+        Self { lease_seconds: 60, parallel_tasks: 0, poll_milliseconds: 500, metrics_listen: String::new() }
     }
 }
 
@@ -313,9 +286,7 @@ impl Config {
                 problems.push(format!("{} cannot be made: {error}; choose a folder that you own", dir.display()));
             }
         }
-        if self.server.max_unpacked_size_mib < self.server.max_packed_size_mib {
-            problems.push("server.max_unpacked_size_mib is smaller than server.max_packed_size_mib".to_owned());
-        }
+        problems.extend(self.server.problems());
         problems
     }
 }

@@ -16,7 +16,7 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, LogFormat},
     commands::plugin::PluginCommand,
     config::Config,
 };
@@ -30,7 +30,7 @@ const WITH_GAPS: u8 = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    start_logging(args.verbose);
+    start_logging(args.verbose, args.log_format);
     match run(args) {
         Ok(code) => code,
         Err(error) => {
@@ -61,7 +61,9 @@ fn run(args: Args) -> Result<ExitCode> {
             Command::Mirror(command) => commands::mirror::run(&config, &command).await,
             Command::Plugin(command) => commands::plugin::run(&config, &command).await,
             Command::Config(command) => commands::config::run(&config, &command),
-            Command::Serve => commands::serve::serve(&config, args.config.as_deref(), args.verbose).await,
+            Command::Serve => {
+                commands::serve::serve(&config, args.config.as_deref(), args.verbose, args.log_format).await
+            }
             Command::Worker { exit_with_parent } => commands::serve::worker(&config, exit_with_parent).await,
             Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
         }
@@ -69,13 +71,19 @@ fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// Logs go to standard error; results to standard output.
-fn start_logging(verbose: u8) {
+fn start_logging(verbose: u8, format: LogFormat) {
     let default = match verbose {
         0 => "warn,retrace=info,retrace_server=info,retrace_worker=info",
         1 => "info",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("RETRACE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            log.with_ansi(colours).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use axum::{
+    Extension,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -14,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     ApiError, AppState,
     archive::{self, ArchiveLimits, Format},
+    client::Client,
     error::chain,
     password,
     spool::Incoming,
@@ -32,15 +34,20 @@ enum Requested {
     Interactive,
 }
 
-pub(crate) async fn create(State(state): State<AppState>, request: Request) -> Response {
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    Extension(client): Extension<Client>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body, state.options.idle_timeout);
-    let answer = match check_request(&state, &parts.method, &parts.headers).await {
+    let answer = match check_request(&state, client, &parts.method, &parts.headers).await {
         Ok(checked) => take_upload(&state, checked, &mut body).await,
         Err(error) => Err(error),
     };
     match answer {
         Ok((id, password)) => {
+            tracing::Span::current().record("task.id", id.get());
             let headers = [(TASK_ID, HeaderValue::from(id.get())), (TASK_PASSWORD, password)];
             (StatusCode::CREATED, headers).into_response()
         }
@@ -61,10 +68,16 @@ struct Checked {
     free_bytes: u64,
 }
 
-async fn check_request(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Checked, ApiError> {
-    state.check_https(headers)?;
+async fn check_request(
+    state: &AppState,
+    client: Client,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Checked, ApiError> {
+    state.check_https(client)?;
     let options = &state.options;
     if state.store.task_counts().await?.unfinished() >= options.max_queued_tasks {
+        metrics::counter!("retrace_tasks_overload").increment(1);
         return Err(ApiError::QueueFull);
     }
     if method != Method::POST {
@@ -107,7 +120,7 @@ fn requested_type(headers: &HeaderMap) -> Result<Requested, ApiError> {
     })
 }
 
-fn free_bytes(dir: &Path) -> Result<u64, ApiError> {
+pub(crate) fn free_bytes(dir: &Path) -> Result<u64, ApiError> {
     let stat = rustix::fs::statvfs(dir).map_err(std::io::Error::from)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -73,6 +73,12 @@ pub enum ApiError {
     /// The task has no exploitability rating.
     #[error("There is no exploitability data for the specified task")]
     NoExploitable,
+    /// Tasks cannot be deleted by HTTP.
+    #[error("Deleting tasks has been disabled")]
+    DeleteDisabled,
+    /// `/metrics` is not offered.
+    #[error("Metrics have been disabled")]
+    MetricsDisabled,
     /// No such page.
     #[error("There is no such page")]
     NoSuchPage,
@@ -95,7 +101,9 @@ impl ApiError {
             | Self::ExternalDirectory
             | Self::MissingFile(_)
             | Self::InvalidHeader(_)
-            | Self::WrongPassword => StatusCode::FORBIDDEN,
+            | Self::WrongPassword
+            | Self::DeleteDisabled
+            | Self::MetricsDisabled => StatusCode::FORBIDDEN,
             Self::NoSuchTask | Self::NoBacktrace | Self::NoLog | Self::NoExploitable | Self::NoSuchPage => {
                 StatusCode::NOT_FOUND
             }

@@ -12,19 +12,25 @@
 
 mod archive;
 mod checkpackage;
+mod client;
 mod create;
 mod error;
+mod metrics;
 mod password;
 mod routes;
 mod serve;
 mod spool;
 mod stalled;
 mod state;
+mod tls;
 
+pub use client::{InvalidNetwork, Network};
 pub use error::ApiError;
+pub use metrics::Metrics;
 pub use routes::router;
 pub use serve::serve;
 pub use state::{AppState, ServerOptions};
+pub use tls::{Tls, TlsError};
 
 #[cfg(test)]
 mod tests;

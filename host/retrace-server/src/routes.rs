@@ -3,17 +3,25 @@
 use std::fmt::Write as _;
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes},
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::{FromRequestParts, Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::any,
 };
 use retrace_store::{Task, TaskCounts};
 use retrace_types::{Architecture, TaskId};
 
-use crate::{ApiError, AppState, archive::Format, checkpackage, create, password, spool::Incoming};
+use crate::{
+    ApiError, AppState,
+    archive::Format,
+    checkpackage,
+    client::{self, Client},
+    create, metrics, password,
+    spool::Incoming,
+};
 
 /// Most releases and formats that an old client can store; the rest of the line would stick to its last element.
 const MAX_RELEASES: usize = 32;
@@ -34,13 +42,17 @@ pub fn router(state: AppState) -> Router {
         .route("/{id}/backtrace", any(backtrace))
         .route("/{id}/log", any(log))
         .route("/{id}/exploitable", any(exploitable))
+        .route("/{id}/delete", any(delete))
         .fallback(|| async { ApiError::NoSuchPage })
-        .layer(axum::middleware::from_fn_with_state(state.clone(), drain_body));
-    reading.route("/create", any(create::create)).with_state(state)
+        .layer(from_fn_with_state(state.clone(), drain_body));
+    let routes = reading.route("/create", any(create::create)).merge(metrics::router());
+    // The last layer is the first that sees a request.
+    let routes = routes.layer(from_fn(metrics::observe)).layer(from_fn_with_state(state.clone(), client::identify));
+    routes.with_state(state)
 }
 
 /// Reads a body that nobody asked for, so that the client gets its answer.
-async fn drain_body(State(state): State<AppState>, request: Request, next: axum::middleware::Next) -> Response {
+async fn drain_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     Incoming::new(body, state.options.idle_timeout).drain(MAX_IGNORED_BODY_BYTES).await;
     next.run(Request::from_parts(parts, Body::empty())).await
@@ -95,24 +107,30 @@ async fn check_package(State(state): State<AppState>, headers: HeaderMap) -> Res
     checkpackage::check(&state.store, &headers).await
 }
 
-/// The number in the path as it came; a path that is not even text is no page.
-type IdInPath = Result<Path<String>, PathRejection>;
+/// What names a task and shows the right to it. The number is as it came: a path that is not even text is no page.
+#[derive(FromRequestParts)]
+#[from_request(state(AppState))]
+struct AskedTask {
+    id: Result<Path<String>, PathRejection>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+}
 
-async fn status(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
-    let task = authorize(&state, id, &headers).await?;
+async fn status(State(state): State<AppState>, asked: AskedTask) -> Result<Response, ApiError> {
+    let task = authorize(&state, asked).await?;
     let mut response = plain_text(task.status.sentence());
     response.headers_mut().insert("X-Task-Status", HeaderValue::from_static(task.status.state().as_str()));
     Ok(response)
 }
 
-async fn backtrace(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
-    let task = authorize(&state, id, &headers).await?;
+async fn backtrace(State(state): State<AppState>, asked: AskedTask) -> Result<Response, ApiError> {
+    let task = authorize(&state, asked).await?;
     result(&state, &task, "backtrace").await?.ok_or(ApiError::NoBacktrace)
 }
 
 /// A failed task always has a log, since a client that fetches it ends in an error without.
-async fn log(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
-    let task = authorize(&state, id, &headers).await?;
+async fn log(State(state): State<AppState>, asked: AskedTask) -> Result<Response, ApiError> {
+    let task = authorize(&state, asked).await?;
     let reason = |task: Task| task.message.map(|message| plain_text(format!("Task failed: {message}\n")));
     match result(&state, &task, "log").await? {
         Some(log) => Ok(log),
@@ -120,8 +138,8 @@ async fn log(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) ->
     }
 }
 
-async fn exploitable(State(state): State<AppState>, id: IdInPath, headers: HeaderMap) -> Result<Response, ApiError> {
-    let task = authorize(&state, id, &headers).await?;
+async fn exploitable(State(state): State<AppState>, asked: AskedTask) -> Result<Response, ApiError> {
+    let task = authorize(&state, asked).await?;
     result(&state, &task, "exploitable").await?.ok_or(ApiError::NoExploitable)
 }
 
@@ -138,15 +156,37 @@ async fn result(state: &AppState, task: &Task, name: &str) -> Result<Option<Resp
     Ok(Some((headers, Body::from_stream(found.content)).into_response()))
 }
 
-/// https, then the task, then its password: the predecessor's order.
-async fn authorize(state: &AppState, id: IdInPath, headers: &HeaderMap) -> Result<Task, ApiError> {
-    state.check_https(headers)?;
-    let Path(id) = id.map_err(|_| ApiError::NoSuchPage)?;
-    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(ApiError::NoSuchPage);
+/// Any method, as the predecessor has it: old scripts use GET.
+async fn delete(State(state): State<AppState>, asked: AskedTask) -> Result<Response, ApiError> {
+    state.check_https(asked.client.0)?;
+    asked.number()?;
+    if !state.options.allow_delete {
+        return Err(ApiError::DeleteDisabled);
     }
-    let id: TaskId = id.parse().map_err(|_| ApiError::NoSuchTask)?;
+    let task = authorize(&state, asked).await?;
+    state.store.delete_task(task.id).await?;
+    tracing::info!(task.id = %task.id, "Deleted task {}", task.id);
+    Ok(plain_text(format!("Task {} has been deleted", task.id)))
+}
+
+impl AskedTask {
+    /// The number in the path, if it is one.
+    fn number(&self) -> Result<&str, ApiError> {
+        let number = self.id.as_ref().map_err(|_| ApiError::NoSuchPage)?.as_str();
+        if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            Err(ApiError::NoSuchPage)
+        } else {
+            Ok(number)
+        }
+    }
+}
+
+/// https, then the task, then its password: the predecessor's order.
+async fn authorize(state: &AppState, asked: AskedTask) -> Result<Task, ApiError> {
+    state.check_https(asked.client.0)?;
+    let id: TaskId = asked.number()?.parse().map_err(|_| ApiError::NoSuchTask)?;
+    tracing::Span::current().record("task.id", id.get());
     let task = state.store.task(id).await?.ok_or(ApiError::NoSuchTask)?;
-    let password = headers.get("X-Task-Password").ok_or(ApiError::WrongPassword)?;
+    let password = asked.headers.get("X-Task-Password").ok_or(ApiError::WrongPassword)?;
     if password::matches(password.as_bytes(), &task.password_sha256) { Ok(task) } else { Err(ApiError::WrongPassword) }
 }

@@ -1,20 +1,19 @@
 use std::{sync::Arc, time::Duration};
 
-use axum::http::HeaderMap;
 use retrace_store::Store;
 
-use crate::ApiError;
+use crate::{ApiError, Metrics, Network, client::Client};
 
 const MIB: u64 = 1024 * 1024;
 
 /// What the server allows. Defaults as in retrace-server, where it has the option; but https is not required by default,
-/// since the server itself speaks plain HTTP, to a proxy or on the loopback interface.
+/// since there is no certificate by default.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Refuse task requests whose scheme is not https (`RequireHTTPS`).
     pub require_https: bool,
-    /// Believe the header `X-Forwarded-Proto`; only behind a proxy that always sets it.
-    pub trust_forwarded_proto: bool,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; they must always set them.
+    pub trusted_proxies: Vec<Network>,
     /// Tasks that may be unfinished at once: being uploaded, waiting, or worked on. How many are worked on at once is up to
     /// the workers.
     pub max_queued_tasks: u64,
@@ -24,6 +23,8 @@ pub struct ServerOptions {
     pub max_unpacked_bytes: u64,
     /// Free space that an upload must leave, in bytes (`MinStorageLeft`).
     pub min_storage_left_bytes: u64,
+    /// Let who knows a task's password delete it by `/<id>/delete` (`AllowAPIDelete`).
+    pub allow_delete: bool,
     /// Longest silence of a client while it sends a request or takes an answer.
     pub idle_timeout: Duration,
     /// Connections served at once; further ones wait to be accepted.
@@ -34,7 +35,8 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             require_https: false,
-            trust_forwarded_proto: false,
+            trusted_proxies: Vec::new(),
+            allow_delete: false,
             max_queued_tasks: 1000,
             max_packed_bytes: 1024 * MIB,
             max_unpacked_bytes: 2047 * MIB,
@@ -52,22 +54,25 @@ pub struct AppState {
     pub(crate) options: ServerOptions,
     /// Held while a new task is counted and made.
     pub(crate) admission: Arc<tokio::sync::Mutex<()>>,
+    /// None: `/metrics` is not offered.
+    pub(crate) metrics: Option<Metrics>,
 }
 
 impl AppState {
     /// A state on this store.
     #[must_use]
     pub fn new(store: Store, options: ServerOptions) -> Self {
-        Self { store, options, admission: Arc::default() }
+        Self { store, options, admission: Arc::default(), metrics: None }
     }
 
-    /// Task requests need https where the operator asked for it. The server itself speaks plain HTTP: only a trusted proxy
-    /// can say that the client used https.
-    pub(crate) fn check_https(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let forwarded = headers.get("x-forwarded-proto").filter(|_| self.options.trust_forwarded_proto);
-        if self.options.require_https && forwarded.is_none_or(|scheme| scheme != "https") {
-            return Err(ApiError::HttpsRequired);
-        }
-        Ok(())
+    /// Offers what this process counts at `/metrics`.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Task requests need https where the operator asked for it.
+    pub(crate) fn check_https(&self, client: Client) -> Result<(), ApiError> {
+        if self.options.require_https && !client.https { Err(ApiError::HttpsRequired) } else { Ok(()) }
     }
 }

@@ -17,7 +17,8 @@ mod protocol;
 
 const PLAIN: ServerOptions = ServerOptions {
     require_https: false,
-    trust_forwarded_proto: false,
+    trusted_proxies: Vec::new(),
+    allow_delete: false,
     max_queued_tasks: 3,
     max_packed_bytes: 4 << 20,
     max_unpacked_bytes: 8 << 20,
@@ -42,7 +43,7 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let state = AppState::new(store.clone(), options);
-        let done = tokio::spawn(serve(listener, state, async {
+        let done = tokio::spawn(serve(listener, state, None, async {
             let _ = stopped.await;
         }));
         Self { address, store, dir, stop: Some(stop), done }

@@ -3,15 +3,20 @@
 //! The result is stored before the status changes, and finishing needs the lease: a worker that was thought dead cannot
 //! overwrite what its successor did.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
+use metrics::histogram;
 use retrace_mirror::Progress;
 use retrace_store::{Lease, Outcome, Store, StoreError, Task};
-use retrace_types::{TaskId, TaskKind, TaskStatus};
+use retrace_types::{TaskKind, TaskStatus};
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{Analysis, AnalyzeRequest, Analyzer, Observer, story::Story};
 
@@ -50,7 +55,7 @@ async fn run_one_by_one(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &C
         let worked = match analyzer.store().lease_next(&options.owner, options.lease, options.most_running).await {
             Ok(None) => Ok(false),
             Ok(Some(lease)) => tokio::select! {
-                done = run_task(analyzer, options, &lease) => done.map(|()| true),
+                done = run_task(analyzer, options, &lease).instrument(span(&lease)) => done.map(|()| true),
                 () = stop.cancelled() => return give_back(analyzer.store(), &lease).await,
             },
             Err(error) => Err(error).context("cannot lease a task"),
@@ -73,6 +78,11 @@ async fn run_one_by_one(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &C
     }
 }
 
+/// Names the task in every line of the log that it causes.
+fn span(lease: &Lease) -> tracing::Span {
+    tracing::info_span!("task", task.id = lease.task.get(), attempt = lease.attempt)
+}
+
 async fn give_back(store: &Store, lease: &Lease) {
     match store.give_back(lease).await {
         Ok(()) => tracing::info!(task.id = %lease.task, "Gave task {} back", lease.task),
@@ -85,12 +95,13 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
     let store = analyzer.store();
     let id = lease.task;
     let task = store.task(id).await?.with_context(|| format!("task {id} vanished"))?;
-    tracing::info!(task.id = %id, attempt = lease.attempt, "Retracing task {id}");
+    tracing::info!("Retracing task {id}");
+    let started = Instant::now();
     let (status, statuses) = watch::channel(TaskStatus::Analyze);
     let outcome = tokio::select! {
         outcome = retrace(analyzer, lease, &task, status) => outcome,
         lost = keep_lease(store, lease, options.lease, statuses) => {
-            tracing::warn!(task.id = %id, reason = %lost, "Gave up task {id}: its lease is lost");
+            tracing::warn!(reason = %lost, "Gave up task {id}: its lease is lost");
             return Ok(());
         }
     };
@@ -103,7 +114,9 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
     if task.kind != TaskKind::Debug {
         remove_input(&store.task_dir(id).join("crash")).await;
     }
-    tracing::info!(task.id = %id, "Task {id} {message}");
+    let result = if outcome == Outcome::Success { "success" } else { "fail" };
+    histogram!("retrace_task_seconds", "result" => result).record(started.elapsed());
+    tracing::info!("Task {id} {message}");
     Ok(())
 }
 
@@ -129,7 +142,7 @@ async fn keep_lease(
             Ok(()) => {}
             Err(error @ StoreError::LeaseLost(_)) => return error.to_string(),
             // The store may be busy; the lease has two more chances before it expires.
-            Err(error) => tracing::warn!(task.id = %lease.task, %error, "cannot renew a lease"),
+            Err(error) => tracing::warn!(%error, "cannot renew a lease"),
         }
     }
 }
@@ -166,7 +179,7 @@ async fn analyze(analyzer: &Analyzer, lease: &Lease, status: watch::Sender<TaskS
         executable: read_text(&crash, &["executable"]).await?,
         keep_sysroot: None,
     };
-    Ok(analyzer.analyze(&request, &StatusObserver { task: lease.task, status }).await?)
+    Ok(analyzer.analyze(&request, &StatusObserver { status }).await?)
 }
 
 /// The first of these files that is there.
@@ -187,6 +200,9 @@ async fn read_text(dir: &Path, names: &[&str]) -> Result<Option<String>> {
 }
 
 async fn store_analysis(store: &Store, lease: &Lease, analysis: &Analysis) -> Result<()> {
+    for timing in &analysis.backtrace.timings {
+        histogram!("retrace_step_seconds", "step" => timing.step.clone()).record(timing.milliseconds / 1000.0);
+    }
     let document = serde_json::to_vec(&analysis.backtrace)?;
     store.put_task_result(lease.task, "backtrace.json", &document).await?;
     store.put_task_result(lease.task, "log", analysis.story.as_bytes()).await?;
@@ -204,13 +220,12 @@ async fn remove_input(dir: &Path) {
 
 /// Hands each new status to the future that keeps the lease.
 struct StatusObserver {
-    task: TaskId,
     status: watch::Sender<TaskStatus>,
 }
 
 impl Progress for StatusObserver {
     fn step(&self, message: &str) {
-        tracing::debug!(task.id = %self.task, "{message}");
+        tracing::debug!("{message}");
     }
 
     fn bytes(&self, _done: u64, _total: Option<u64>) {}

@@ -7,15 +7,15 @@ use std::{env, num::NonZero, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use retrace_process::{Child, Invocation};
-use retrace_server::{AppState, ServerOptions};
+use retrace_server::{AppState, Metrics, ServerOptions, Tls};
 use retrace_worker::{TaskLoopOptions, run_tasks};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{config::Config, wiring};
+use crate::{args::LogFormat, config::Config, wiring};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -32,18 +32,28 @@ const PARENT_CHECK: Duration = Duration::from_millis(500);
 const PASSED_VARIABLES: [&str; 9] =
     ["HOME", "PATH", "LANG", "TMPDIR", "NO_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TZ"];
 
-pub(crate) async fn serve(config: &Config, file: Option<&Path>, verbose: u8) -> Result<ExitCode> {
+pub(crate) async fn serve(
+    config: &Config,
+    file: Option<&Path>,
+    verbose: u8,
+    log_format: LogFormat,
+) -> Result<ExitCode> {
     let stop = stop_on_signal()?;
     let store = wiring::store(config).await?;
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: choose another address with server.listen or RETRACE_SERVER_LISTEN")
     })?;
+    let tls = tls(config)?;
     // Port 0 lets the system choose: whoever started us reads the address here.
-    super::print(&format!("Listening on http://{}\n", listener.local_addr()?))?;
-    let worker = tokio::spawn(keep_worker(worker_invocation(file, verbose)?, stop.clone()));
-    let state = AppState::new(store, server_options(config));
-    retrace_server::serve(listener, state, stop.clone().cancelled_owned()).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    super::print(&format!("Listening on {scheme}://{}\n", listener.local_addr()?))?;
+    let worker = tokio::spawn(keep_worker(worker_invocation(file, verbose, log_format)?, stop.clone()));
+    let mut state = AppState::new(store, server_options(config));
+    if config.server.allow_metrics {
+        state = state.with_metrics(Metrics::install()?);
+    }
+    retrace_server::serve(listener, state, tls, stop.clone().cancelled_owned()).await?;
     stop.cancel();
     worker.await??;
     Ok(ExitCode::SUCCESS)
@@ -54,6 +64,7 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
     if exit_with_parent {
         tokio::spawn(stop_without_parent(stop.clone()));
     }
+    let metrics = serve_metrics(&config.worker.metrics_listen).await?;
     let (analyzer, watcher) = wiring::serving_analyzer(config).await?;
     let options = TaskLoopOptions {
         owner: owner(),
@@ -63,15 +74,37 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
         most_running: config.server.max_parallel_tasks.max(1).into(),
     };
     run_tasks(&analyzer, &options, &stop).await;
-    drop(watcher);
+    drop((watcher, metrics));
     Ok(ExitCode::SUCCESS)
+}
+
+fn tls(config: &Config) -> Result<Option<Tls>> {
+    let (certificate, key) = (&config.server.tls_certificate, &config.server.tls_key);
+    if certificate.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Tls::load(certificate, key)?))
+}
+
+/// Answers what this process counts at an address, until dropped; nothing if it is empty.
+async fn serve_metrics(address: &str) -> Result<Option<AbortOnDropHandle<std::io::Result<()>>>> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let metrics = Metrics::install()?;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on worker.metrics_listen = \"{address}\": give a free address and port of this machine")
+    })?;
+    tracing::info!(address = %listener.local_addr()?, "Metrics at http://{}/metrics", listener.local_addr()?);
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(metrics.serve(listener)))))
 }
 
 fn server_options(config: &Config) -> ServerOptions {
     let server = &config.server;
     ServerOptions {
         require_https: server.require_https,
-        trust_forwarded_proto: server.trust_forwarded_proto,
+        trusted_proxies: server.trusted_proxies.clone(),
+        allow_delete: server.allow_delete,
         max_queued_tasks: server.max_queued_tasks.into(),
         max_packed_bytes: server.max_packed_size_mib.saturating_mul(MIB),
         max_unpacked_bytes: server.max_unpacked_size_mib.saturating_mul(MIB),
@@ -114,13 +147,16 @@ async fn stop_without_parent(stop: CancellationToken) {
 }
 
 /// This binary as a worker, with the same configuration.
-fn worker_invocation(file: Option<&Path>, verbose: u8) -> Result<Invocation> {
+fn worker_invocation(file: Option<&Path>, verbose: u8, log_format: LogFormat) -> Result<Invocation> {
     let mut call = Invocation::new(env::current_exe().context("cannot find the running program")?);
     if let Some(file) = file {
         call = call.arg("--config").arg(std::path::absolute(file)?);
     }
     if verbose > 0 {
         call = call.arg(format!("-{}", "v".repeat(usize::from(verbose))));
+    }
+    if log_format == LogFormat::Json {
+        call = call.arg("--log-format=json");
     }
     let passed = |name: &str| name.starts_with("RETRACE_") || PASSED_VARIABLES.contains(&name);
     for (name, value) in env::vars().filter(|(name, _)| passed(name)) {

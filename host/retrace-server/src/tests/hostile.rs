@@ -106,7 +106,7 @@ async fn what_a_killed_server_left_takes_no_place_and_is_removed() {
     std::fs::write(orphan.join("coredump"), b"secret").unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let running = tokio::spawn(serve(listener, AppState::new(store, PLAIN), std::future::pending()));
+    let running = tokio::spawn(serve(listener, AppState::new(store, PLAIN), None, std::future::pending()));
     for _ in 0..250 {
         if !orphan.exists() {
             running.abort();

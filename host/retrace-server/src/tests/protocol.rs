@@ -92,7 +92,7 @@ async fn tasks_survive_a_restart() {
     let store = Store::open(dir.path()).await.unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let running = tokio::spawn(serve(listener, AppState::new(store.clone(), PLAIN), std::future::pending()));
+    let running = tokio::spawn(serve(listener, AppState::new(store.clone(), PLAIN), None, std::future::pending()));
     let request = format!("GET /{id} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}\r\n");
     let reply = tokio::task::spawn_blocking(move || exchange(address, request.as_bytes())).await.unwrap();
     assert_eq!(reply.header("X-Task-Status"), Some("PENDING"));
@@ -179,7 +179,8 @@ async fn https_is_required_where_the_operator_asks_for_it() {
     assert_eq!(server.get("/123456789", "").await.status(), 403);
     assert_eq!(server.get("/123456789", "X-Forwarded-Proto: https\r\n").await.status(), 403, "an untrusted header");
     assert_eq!(server.get("/settings", "").await.status(), 200);
-    let proxied = TestServer::start(ServerOptions { require_https: true, trust_forwarded_proto: true, ..PLAIN }).await;
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let proxied = TestServer::start(ServerOptions { require_https: true, trusted_proxies, ..PLAIN }).await;
     assert_eq!(proxied.get("/123456789", "X-Forwarded-Proto: https\r\n").await.status(), 404);
     assert_eq!(proxied.get("/123456789", "X-Forwarded-Proto: http\r\n").await.status(), 403);
 }
@@ -430,4 +431,33 @@ fn each_error_has_its_status() {
         // An old client prints the text as a format; nobody is told paths of the server.
         assert!(!text.is_empty() && !text.contains(['%', '\n', '\r']) && !text.contains("secret"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_deleted_by_who_knows_its_password_if_that_is_allowed() {
+    let server = TestServer::start(PLAIN).await;
+    let (id, password) = created(&server).await;
+    assert_eq!(server.get(&format!("/{id}/delete"), &password).await.status(), 403, "off by default");
+    let server = TestServer::start(ServerOptions { allow_delete: true, ..PLAIN }).await;
+    let (id, password) = created(&server).await;
+    assert_eq!(server.get("/999999999/delete", &password).await.status(), 404);
+    assert_eq!(server.get(&format!("/{id}/delete"), "").await.status(), 403);
+    assert_eq!(server.get(&format!("/{id}/delete"), "X-Task-Password: x\r\n").await.status(), 403);
+    server.expect_tasks(1).await;
+    assert_eq!(server.get(&format!("/{id}/delete"), &password).await.status(), 200);
+    server.expect_tasks(0).await;
+    assert_eq!(server.get(&format!("/{id}"), &password).await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_says_whether_it_lives_and_is_ready() {
+    let server = TestServer::start(PLAIN).await;
+    assert_eq!((server.get("/healthz", "").await.status(), server.get("/readyz", "").await.status()), (200, 200));
+    assert_eq!(server.get("/metrics", "").await.status(), 403, "nothing counts in this process");
+    let full = TestServer::start(ServerOptions { min_storage_left_bytes: u64::MAX, ..PLAIN }).await;
+    let answer = full.get("/readyz", "").await;
+    assert_eq!((answer.status(), answer.body.as_str()), (503, "not ready: the disk is nearly full"));
+    server.store.close().await;
+    assert_eq!(server.get("/readyz", "").await.status(), 503);
+    assert_eq!(server.get("/healthz", "").await.status(), 200, "restarting it would not help");
 }
