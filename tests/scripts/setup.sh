@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build, the tests and the demo need and the machine lacks: Debian packages (by sudo when you are
-# not root), the Rust targets of plugins, cargo-deny, and below target/tools what builds plugins in JavaScript and Python.
+# not root), the Rust targets of plugins, cargo-deny, and below target/tools what builds plugins in JavaScript and Python,
+# and an S3 server.
 # Does nothing, quickly, when all is there.
 set -euo pipefail
 
@@ -147,4 +148,16 @@ if tool_is_stale python requirements.txt; then
     python3 -m venv "$tools/python"
     "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r "$tools/python/requirements.txt"
     printf '%s\n' "$made_from" >"$tools/python/.made-from"
+fi
+
+# The S3 server of the tests.
+requirements=tests/scripts/s3-requirements.txt
+if cmp -s "$requirements" "$tools/s3/.made-from"; then
+    printf 'setup: S3 server for the tests: there\n'
+else
+    printf 'setup: installing an S3 server for the tests\n'
+    rm -rf "${tools:?}/s3"
+    python3 -m venv "$tools/s3"
+    "$tools/s3/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$tools/s3/.made-from"
 fi

@@ -11,12 +11,25 @@ mod fixtures;
 mod mirror_server;
 mod paths;
 mod postgres;
+mod s3;
+mod service;
 
 pub use cli::{Cli, Run, Running};
 pub use fixtures::{Crash, DebianFixture, OddFixture, RetroFixture, RpmFixture, debian, odd, retro, rpm};
 pub use mirror_server::{Lie, MirrorServer, Request};
 pub use paths::{checkout, target_dir};
 pub use postgres::Postgres;
+pub use s3::S3;
+
+/// Sends a signal, such as `KILL`, to a process.
+///
+/// # Panics
+/// `kill` cannot be run.
+pub fn signal(name: &str, pid: u32) {
+    let sent = std::process::Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
+    // A process that has just ended is no error.
+    sent.expect("kill runs");
+}
 
 /// Says why a test does not run; panics where everything has to run (`RETRACE_REQUIRE_TOOLS=1`).
 ///

@@ -1,19 +1,14 @@
 use std::{
-    fs,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
-use crate::{checkout, skip};
+use crate::{service::Service, skip};
 
 /// A PostgreSQL server of the test's own, on a free port of 127.0.0.1; it ends and its files go when this is dropped.
 #[derive(Debug)]
 pub struct Postgres {
-    child: Child,
-    dir: PathBuf,
-    url: String,
+    service: Service,
 }
 
 impl Postgres {
@@ -26,37 +21,35 @@ impl Postgres {
             skip("there is no PostgreSQL below /usr/lib/postgresql: run `make setup`");
             return None;
         }
-        // Not in the test's folder: the server's user must get there.
-        let dir = std::env::temp_dir().join(format!("retrace-{name}-{}", std::process::id()));
-        let script = checkout().join("tests/scripts/postgres.sh");
-        let mut child = Command::new(script).arg(&dir).stdin(Stdio::piped()).spawn().expect("the script runs");
-        let start = Instant::now();
-        let url = loop {
-            if let Ok(url) = fs::read_to_string(dir.join("url")) {
-                break url;
-            }
-            let ended = child.try_wait().expect("a child of ours");
-            assert!(
-                ended.is_none() && start.elapsed() < Duration::from_secs(60),
-                "PostgreSQL does not start: {ended:?}"
-            );
-            thread::sleep(Duration::from_millis(20));
-        };
-        Some(Self { child, dir, url })
+        Some(Self { service: Service::start("postgres.sh", name) })
     }
 
     /// `postgres://…` of an empty database.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.service.url()
     }
-}
 
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // The end of its input tells the script to stop the server.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.dir);
+    /// Kills the server (SIGKILL, its main process and so all of it) and returns once it runs again, on the same port and
+    /// folder.
+    ///
+    /// # Panics
+    /// It does not come back.
+    pub fn kill_and_restart(&self) {
+        let pid_file = self.service.dir().join("data/postmaster.pid");
+        let read = || fs::read_to_string(&pid_file).ok().and_then(|text| text.lines().next()?.parse::<u32>().ok());
+        let killed = read().expect("the server runs");
+        crate::signal("KILL", killed);
+        let start = Instant::now();
+        let ready = self.service.dir().join("ready");
+        // The script notices, starts it again, and says which process is ready.
+        while fs::read_to_string(&ready)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .is_none_or(|pid: u32| pid == killed)
+        {
+            assert!(start.elapsed() < Duration::from_secs(60), "PostgreSQL does not come back");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
