@@ -2,6 +2,7 @@
 //! environment variable (`server.listen` by `RETRACE_SERVER_LISTEN`).
 
 mod access;
+mod artifacts;
 mod server;
 
 use std::{
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use access::AccessConfig;
+use artifacts::ArtifactsConfig;
 pub(crate) use server::ServerConfig;
 
 /// Where the file lies when neither `--config` nor `RETRACE_CONFIG` names one.
@@ -52,6 +54,7 @@ pub(crate) struct Config {
     /// What is wanted of each repository: `[[repository]]` tables, of which later ones override earlier ones. Their keys
     /// are those of [`Rule`].
     pub(crate) repository: Vec<Rule>,
+    pub(crate) artifacts: ArtifactsConfig,
     pub(crate) plugins: PluginsConfig,
     pub(crate) mirror: MirrorConfig,
     pub(crate) publish: PublishConfig,
@@ -144,6 +147,7 @@ impl Default for Config {
             plugin_dir: prefix.join("lib/retrace/plugins"),
             keys_dir: prefix.join("share/retrace/gpg"),
             repository: Vec::new(),
+            artifacts: ArtifactsConfig::default(),
             plugins: PluginsConfig::default(),
             mirror: MirrorConfig::default(),
             publish: PublishConfig::default(),
@@ -262,6 +266,7 @@ impl Config {
         if !self.database_url.is_empty() && !is_postgres {
             problems.push("database_url: want postgres://user@host:port/database, or nothing for SQLite".to_owned());
         }
+        problems.extend(self.artifacts.problems());
         for key in &self.mirror.operator_keys {
             if !key.is_file() {
                 problems.push(format!("mirror.operator_keys: {} is no file", key.display()));

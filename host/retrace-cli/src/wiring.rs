@@ -10,7 +10,7 @@ use retrace_plugin_host::{
     Compiler, Fault, HostOptions, POLL, PluginHost, PluginInfo, Registry, Watcher,
     library::{Bundled, InstallOptions, Library, LibraryError, Trust},
 };
-use retrace_store::Store;
+use retrace_store::{Store, StoreOptions};
 use retrace_types::DistroId;
 use retrace_worker::{Analyzer, AnalyzerOptions};
 
@@ -20,8 +20,17 @@ const MIB: u64 = 1024 * 1024;
 
 pub(crate) async fn store(config: &Config) -> Result<Store> {
     let dir = &config.state_dir;
-    let database = Some(config.database_url.as_str()).filter(|url| !url.is_empty());
-    Store::open_with(dir, database).await.with_context(|| format!("cannot open the store in {}", dir.display()))
+    Store::open_with(dir, &store_options(config))
+        .await
+        .with_context(|| format!("cannot open the store in {}", dir.display()))
+}
+
+/// Where the store lies beside its folder.
+pub(crate) fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        postgres_url: Some(config.database_url.clone()).filter(|url| !url.is_empty()),
+        artifacts: config.artifacts.options(&config.cache_dir),
+    }
 }
 
 /// The plugins, all of them ready; a broken one is told and left out.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use retrace_package::{Keyring, PackageError, VerifiedPackage, recorded, verify_digest, verify_rpm};
-use retrace_store::{FileIdentity, Incident, IndexedPackage, LocalCopy, Repository};
+use retrace_store::{FileIdentity, Incident, IndexedPackage, LocalCopy, Repository, StoreError};
 use retrace_types::{PackageFormat, Sha256, SignaturePolicy, SignatureState};
 use tokio::sync::OnceCell;
 
@@ -44,14 +44,15 @@ impl Inner {
         package: &IndexedPackage,
         progress: &dyn Progress,
     ) -> Result<VerifiedPackage, MirrorError> {
-        if let Some(verified) = package.local.as_ref().and_then(|copy| self.kept(copy))
+        if let Some(copy) = &package.local
+            && let Some(verified) = self.kept(copy).await?
             && !self.wants_more(package, &verified).await?
         {
             return Ok(verified);
         }
         let fetched = self.join_fetch(package);
         let copy = fetched.get_or_try_init(|| self.fetch_now(package, progress)).await?;
-        self.kept(copy).ok_or_else(|| MirrorError::NotVouched { package: package.id.to_string() })
+        self.kept(copy).await?.ok_or_else(|| MirrorError::NotVouched { package: package.id.to_string() })
     }
 
     /// True if a copy was taken while nothing was verified, and now something is: it has to pass, too.
@@ -63,9 +64,16 @@ impl Inner {
     }
 
     /// A copy that was verified before; none if somebody removed it.
-    fn kept(&self, copy: &LocalCopy) -> Option<VerifiedPackage> {
-        let path = self.store.package_path(&copy.sha256).ok()?;
-        recorded(&path, copy.size_bytes, copy.sha256, copy.signature.clone()).ok()
+    async fn kept(&self, copy: &LocalCopy) -> Result<Option<VerifiedPackage>, MirrorError> {
+        let path = match self.store.package_path(&copy.sha256).await {
+            // It counts as lost.
+            Err(error @ StoreError::DamagedArtifact { .. }) => {
+                tracing::warn!(%error, "a package is fetched again");
+                None
+            }
+            path => path?,
+        };
+        Ok(path.and_then(|path| recorded(&path, copy.size_bytes, copy.sha256, copy.signature.clone()).ok()))
     }
 
     fn join_fetch(&self, package: &IndexedPackage) -> Arc<Fetched> {
@@ -205,10 +213,10 @@ impl Inner {
             return Err(self.changed(package, place, known, &verified).await?);
         }
         // What is there is damaged, or it would have been adopted: it stays until this takes its place.
-        let stored = self.store.take_package_file(path, sha256).await?;
+        self.store.take_package_file(path, sha256).await?;
         let copy = self.keep(package, &verified).await?;
         // Now that a row names it nobody removes it; a moment ago it may have been an orphan's file.
-        if !stored.exists() {
+        if !self.store.has_package_file(sha256).await? {
             self.store.take_package_file(path, sha256).await?;
         }
         let _ = std::fs::remove_file(path);
@@ -258,13 +266,21 @@ impl Inner {
     /// repository has the same package.
     async fn adopt(&self, package: &IndexedPackage, check: &Check) -> Result<Option<LocalCopy>, MirrorError> {
         let Some(sha256) = package.sha256 else { return Ok(None) };
-        let path = self.store.package_path(&sha256)?;
+        // A copy in a cache alone is nobody else's.
+        if !self.store.has_package_file(&sha256).await? {
+            return Ok(None);
+        }
+        let path = match self.store.package_path(&sha256).await {
+            Err(StoreError::DamagedArtifact { .. }) => None,
+            path => path?,
+        };
+        let Some(path) = path else { return Ok(None) };
         let Ok(metadata) = tokio::fs::metadata(&path).await else { return Ok(None) };
         match verify(path, metadata.len(), sha256, package, check).await? {
             Ok(verified) => {
                 let copy = self.keep(package, &verified).await?;
                 // Unless it was removed before a row named it.
-                Ok(self.kept(&copy).map(|_| copy))
+                Ok(self.kept(&copy).await?.map(|_| copy))
             }
             Err(_) => Ok(None),
         }

@@ -194,9 +194,10 @@ impl<'a> Search<'a> {
     ) -> Option<Hit> {
         let repository = Arc::clone(self.repositories.get(&package.repository)?);
         let copy = package.local.as_ref().and_then(|local| {
-            let path = self.store.package_path(&local.sha256).ok()?;
-            recorded(&path, local.size_bytes, local.sha256, local.signature.clone()).ok()?;
-            Some(path)
+            if let Some(path) = self.store.local_package_path(&local.sha256) {
+                recorded(&path, local.size_bytes, local.sha256, local.signature.clone()).ok()?;
+            }
+            Some(self.store.package_location(&local.sha256))
         });
         Some(Hit { repository, package, role, member, debug, copy })
     }

@@ -39,8 +39,11 @@ impl Job<'_> {
     }
 
     async fn compare_one(&self, base: &Base, incident: &Incident) -> Result<(IncidentKind, String), MirrorError> {
-        let known = incident.known.sha256.map(|sha256| self.inner.store.package_path(&sha256)).transpose()?;
-        let Some(known) = known.filter(|path| path.is_file()) else {
+        let known = match incident.known.sha256 {
+            Some(sha256) => self.inner.store.package_path(&sha256).await?,
+            None => None,
+        };
+        let Some(known) = known else {
             return Ok((IncidentKind::Changed, "no copy of the known file is kept to compare it with".to_owned()));
         };
         let place = base.at(&Location::parse(&incident.location)?);

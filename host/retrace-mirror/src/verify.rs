@@ -64,7 +64,7 @@ pub struct Finding {
     pub repository: Arc<Repository>,
     /// The package, as it was listed.
     pub package: IndexedPackage,
-    /// Where its file lies, or should.
+    /// Where its file lies, or should: a path, or an address.
     pub path: PathBuf,
     /// What is wrong.
     pub fault: Fault,
@@ -128,7 +128,7 @@ pub(crate) async fn verify(
         for package in page {
             let Some(repository) = repositories.get(&package.repository) else { continue };
             let Some(copy) = package.local.clone() else { continue };
-            let path = inner.store.package_path(&copy.sha256)?;
+            let path = inner.store.package_location(&copy.sha256);
             subjects.push(Subject { repository: Arc::clone(repository), package, copy, path });
         }
         let examined: Vec<_> = subjects.into_iter().map(|subject| examine(inner, subject)).collect();
@@ -160,19 +160,21 @@ pub(crate) async fn verify(
 
 /// Reads a copy; none if it is good.
 async fn examine(inner: &Inner, subject: Subject) -> Result<(Subject, Option<Fault>), MirrorError> {
-    let Subject { repository, package, copy, path } = &subject;
+    let Subject { repository, package, copy, .. } = &subject;
     let (check, no_check) = match check_for(package, repository) {
         Ok(check) => (check, None),
         Err(error) => (Check::Digest(SignatureState::Off), Some(chain(&error))),
     };
-    let checked = verify_file(path.clone(), copy.size_bytes, copy.sha256, package, &check).await?;
+    let file = inner.store.stored_package_file(&copy.sha256).await?;
+    let path = file.path();
+    let checked = verify_file(path.to_owned(), copy.size_bytes, copy.sha256, package, &check).await?;
     let fault = match (checked, no_check) {
         (Ok(_), Some(reason)) => Some(Fault::Refused(reason)),
         (Ok(verified), None) => {
             trust_more(inner, package, copy, &verified).await?;
             None
         }
-        (Err(error), _) => Some(fault_of(path.clone(), copy.clone(), error).await?),
+        (Err(error), _) => Some(fault_of(path.to_owned(), copy.clone(), error).await?),
     };
     Ok((subject, fault))
 }

@@ -180,7 +180,7 @@ impl Upload {
     }
 
     fn crash(&self) -> PathBuf {
-        self.dir.join("crash")
+        self.store.input_dir(self.id)
     }
 
     async fn finish(mut self, format: Format, limits: ArchiveLimits) -> Result<(), ApiError> {
@@ -201,6 +201,7 @@ impl Upload {
         if let Some(missing) = missing_file(kind, &self.crash()) {
             return Err(ApiError::MissingFile(missing));
         }
+        self.store.seal_input(self.id).await?;
         self.store.submit_task(self.id).await?;
         self.submitted = true;
         tracing::info!(task.id = %self.id, "Accepted task {}", self.id);

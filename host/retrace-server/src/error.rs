@@ -82,6 +82,9 @@ pub enum ApiError {
     /// No such page.
     #[error("There is no such page")]
     NoSuchPage,
+    /// The database, or where artifacts are kept, is away for a while. The cause goes to the log, never to the client.
+    #[error("The service is not available at the moment")]
+    StoreAway(#[source] StoreError),
     /// The store failed. The cause goes to the log, never to the client.
     #[error("Internal server error")]
     Store(#[source] StoreError),
@@ -113,7 +116,7 @@ impl ApiError {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::ArchiveTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueFull | Self::StoreAway(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Self::Archive(error) => error.status(),
             Self::Store(_) | Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -125,6 +128,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::DiskFull { .. } => Self::NoSpace,
+            error if error.is_passing() => Self::StoreAway(error),
             error => Self::Store(error),
         }
     }
@@ -142,7 +146,9 @@ impl From<io::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        if let Self::StoreAway(cause) = &self {
+            tracing::warn!(error = %chain(cause), "cannot serve a request now");
+        } else if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             tracing::error!(error = %chain(&self), "request failed");
         } else {
             tracing::debug!(error = %chain(&self), "request refused");

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use retrace_store::Store;
+use retrace_store::{Outcome, Store};
 use retrace_types::TaskId;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -71,6 +71,15 @@ impl TestServer {
         self.done.await.unwrap().unwrap();
         self.store.close().await;
         self.dir
+    }
+
+    /// Does a worker's part for the task that waits.
+    async fn finish(&self, results: &[(&str, &[u8])], outcome: &Outcome) {
+        let lease = self.store.lease_next("test", Duration::from_secs(9), u64::MAX).await.unwrap().unwrap();
+        for (name, content) in results {
+            self.store.put_task_result(&lease, name, content).await.unwrap();
+        }
+        self.store.finish(&lease, outcome).await.unwrap();
     }
 
     /// Folders of tasks that the server keeps.

@@ -1,107 +1,126 @@
-//! Artifacts: packages by their content, results by task.
+//! Where artifacts lie: in the store's folder, or in a bucket of an S3-compatible service.
+//!
+//! Names are the same in both: `packages/ab/abcd…` by SHA-256, `tasks/<id>/input/…` for what was uploaded (buckets only: else
+//! the task's folder holds it), `tasks/<id>/results/<try>/…` for what a try came to.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart, path::Path as ObjectPath};
+use futures_util::TryStreamExt as _;
+use object_store::{ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path as ObjectPath};
 use retrace_types::{Sha256, TaskId};
-use sha2::{Digest as _, Sha256 as Hasher};
-use tokio::io::AsyncReadExt as _;
 
-use crate::{Store, StoreError, store::TASKS};
+use crate::{
+    StoreError,
+    package_cache::PackageCache,
+    s3::{self, S3Options},
+    store::TASKS,
+};
 
 /// Folder of the packages among the artifacts.
 pub(crate) const PACKAGES: &str = "packages";
-/// Bytes written at once.
-const CHUNK_BYTES: usize = 1 << 20;
 
-impl Store {
-    /// Copies a package file into the store, in the place of what is there.
-    pub(crate) async fn write_package_file(&self, path: &Path, sha256: &Sha256) -> Result<(), StoreError> {
-        let unreadable = |source| StoreError::File { path: path.to_owned(), source };
-        let name = package_name(sha256);
-        let failed = |source| StoreError::Artifact { action: "write", name: name.to_string(), source };
-        let mut file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-        let upload = self.artifacts.put_multipart(&name).await.map_err(failed)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES * 8);
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; CHUNK_BYTES];
-        loop {
-            let length = file.read(&mut buffer).await.map_err(unreadable)?;
-            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
-            hasher.update(chunk);
-            upload.wait_for_capacity(2).await.map_err(failed)?;
-            upload.write(chunk);
+/// The artifacts of a store. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Artifacts {
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) place: Place,
+}
+
+/// What a store can do beside putting and getting.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// Every object is a file: it can be linked, and read where it is.
+    Folder(Arc<Path>),
+    /// Objects are fetched to be read.
+    Bucket(Arc<Bucket>),
+}
+
+/// What a bucket needs on this machine.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    /// `s3://bucket/prefix`, for people.
+    pub(crate) url: String,
+    /// Copies of the packages that are being read.
+    pub(crate) cache: PackageCache,
+    /// Held by an upload of a task's input: each takes some dozen MiB of memory.
+    pub(crate) uploads: Arc<tokio::sync::Semaphore>,
+    /// When the bucket was last searched for what no task has.
+    pub(crate) swept: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+}
+
+/// Inputs of tasks that one process uploads at once.
+const PARALLEL_UPLOADS: usize = 4;
+
+impl Artifacts {
+    /// In a folder that exists.
+    pub(crate) fn local(dir: &Path) -> Result<Self, StoreError> {
+        let objects = LocalFileSystem::new_with_prefix(dir).map_err(failed("open the folder of", ""))?;
+        Ok(Self { objects: Arc::new(objects.with_fsync(true)), place: Place::Folder(dir.into()) })
+    }
+
+    /// In a bucket. Nothing is asked of it yet.
+    pub(crate) fn s3(options: &S3Options) -> Result<Self, StoreError> {
+        let objects = s3::open(options)?;
+        let cache = PackageCache::new(&options.cache_dir, options.cache_bytes)?;
+        let bucket = Bucket {
+            url: options.url.trim_end_matches('/').to_owned(),
+            cache,
+            uploads: Arc::new(tokio::sync::Semaphore::new(PARALLEL_UPLOADS)),
+            swept: tokio::sync::Mutex::default(),
+        };
+        Ok(Self { objects, place: Place::Bucket(Arc::new(bucket)) })
+    }
+
+    /// The bucket; none for a folder.
+    pub(crate) fn bucket(&self) -> Option<&Bucket> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Bucket(bucket) => Some(bucket),
         }
-        if Sha256::from_bytes(hasher.finalize().into()) != *sha256 {
-            upload.abort().await.map_err(failed)?;
-            return Err(StoreError::DigestMismatch { path: path.to_owned(), expected: *sha256 });
+    }
+
+    /// Where an object is, for people: a file, or an address.
+    pub(crate) fn location(&self, name: &ObjectPath) -> PathBuf {
+        match &self.place {
+            Place::Folder(dir) => dir.join(name.as_ref()),
+            Place::Bucket(bucket) => PathBuf::from(format!("{}/{name}", bucket.url)),
         }
-        upload.finish().await.map_err(failed)?;
+    }
+
+    /// The size of an object; none if there is no such object.
+    pub(crate) async fn size(&self, name: &ObjectPath) -> Result<Option<u64>, StoreError> {
+        match self.objects.head(name).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed("look for", name)(error)),
+        }
+    }
+
+    /// Removes an object; one that is gone is no error.
+    pub(crate) async fn remove(&self, name: &ObjectPath) -> Result<(), StoreError> {
+        match self.objects.delete(name).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed("remove", name)(error)),
+        }
+    }
+
+    /// Removes all objects whose names begin with these parts.
+    pub(crate) async fn remove_all(&self, prefix: &ObjectPath) -> Result<(), StoreError> {
+        let found: Vec<_> = self.objects.list(Some(prefix)).try_collect().await.map_err(failed("list", prefix))?;
+        for object in found {
+            self.remove(&object.location).await?;
+        }
         Ok(())
     }
-
-    /// Where a package with this digest lies, if it is stored.
-    ///
-    /// # Errors
-    /// [`StoreError::Artifact`] if the store has no local folder.
-    pub fn package_path(&self, sha256: &Sha256) -> Result<PathBuf, StoreError> {
-        let name = package_name(sha256);
-        let failed = |source| StoreError::Artifact { action: "locate", name: name.to_string(), source };
-        self.artifacts.path_to_filesystem(&name).map_err(failed)
-    }
-
-    /// Stores one result of a task: `backtrace`, `backtrace.json`, `log`. An older one of this name is replaced.
-    ///
-    /// # Errors
-    /// [`StoreError::Artifact`].
-    pub async fn put_task_result(&self, task: TaskId, name: &str, content: &[u8]) -> Result<(), StoreError> {
-        let name = task_result_name(task, name);
-        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(content));
-        let put = self.artifacts.put(&name, payload).await;
-        put.map(|_| ()).map_err(|source| StoreError::Artifact { action: "write", name: name.to_string(), source })
-    }
-
-    /// One result of a task, to be read as it is sent; none if the task has no such result.
-    ///
-    /// # Errors
-    /// [`StoreError::Artifact`].
-    pub async fn task_result(&self, task: TaskId, name: &str) -> Result<Option<TaskResult>, StoreError> {
-        let name = task_result_name(task, name);
-        let shown = name.to_string();
-        let failed = move |source| StoreError::Artifact { action: "read", name: shown.clone(), source };
-        match self.artifacts.get(&name).await {
-            Ok(found) => {
-                let size_bytes = found.meta.size;
-                Ok(Some(TaskResult { size_bytes, content: found.into_stream().map_err(failed).boxed() }))
-            }
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed(source)),
-        }
-    }
 }
 
-/// One result of a task.
-pub struct TaskResult {
-    /// Its size.
-    pub size_bytes: u64,
-    /// Its bytes. A result that is replaced meanwhile is read as it was.
-    pub content: BoxStream<'static, Result<Bytes, StoreError>>,
-}
-
-impl TaskResult {
-    /// All bytes at once.
-    ///
-    /// # Errors
-    /// [`StoreError::Artifact`].
-    pub async fn bytes(self) -> Result<Vec<u8>, StoreError> {
-        let append = |mut all: Vec<u8>, chunk: Bytes| {
-            all.extend_from_slice(&chunk);
-            std::future::ready(Ok(all))
-        };
-        self.content.try_fold(Vec::new(), append).await
-    }
+/// An error about one object, or about all below a name.
+pub(crate) fn failed(action: &'static str, name: impl ToString) -> impl FnOnce(object_store::Error) -> StoreError {
+    let name = name.to_string();
+    move |source| StoreError::Artifact { action, name, source }
 }
 
 pub(crate) fn package_name(sha256: &Sha256) -> ObjectPath {
@@ -110,34 +129,7 @@ pub(crate) fn package_name(sha256: &Sha256) -> ObjectPath {
     ObjectPath::from_iter([PACKAGES, first, &digest])
 }
 
-/// What all results of a task begin with.
-pub(crate) fn task_results(task: TaskId) -> ObjectPath {
+/// What the names of all objects of a task begin with.
+pub(crate) fn task_objects(task: TaskId) -> ObjectPath {
     ObjectPath::from_iter([TASKS, &task.to_string()])
-}
-
-/// Parts are escaped by the object store: a name never leaves the task's folder.
-fn task_result_name(task: TaskId, name: &str) -> ObjectPath {
-    task_results(task).join(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn results_are_replaced_whole_and_stay_in_their_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).await.unwrap();
-        let task = TaskId::try_from(123_456_789).unwrap();
-        assert!(store.task_result(task, "log").await.unwrap().is_none());
-        for text in ["first", "second"] {
-            store.put_task_result(task, "log", text.as_bytes()).await.unwrap();
-            let found = store.task_result(task, "log").await.unwrap().unwrap();
-            assert_eq!(found.size_bytes, text.len() as u64);
-            assert_eq!(found.bytes().await.unwrap(), text.as_bytes());
-        }
-        store.put_task_result(task, "../../escape", b"x").await.unwrap();
-        assert!(!dir.path().join("artifacts/escape").exists());
-        assert_eq!(store.task_result(task, "../../escape").await.unwrap().unwrap().bytes().await.unwrap(), b"x");
-    }
 }

@@ -7,28 +7,31 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, Permissions},
-    io,
-    os::unix::fs::PermissionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
+use object_store::path::Path as ObjectPath;
 use retrace_types::Sha256;
 use sqlx::{Any, Executor as _, Row as _, Transaction};
 
 use crate::{
-    IndexedPackage, PackageKey, Store, StoreError, artifacts::PACKAGES, database::Dialect, lookup::read_package,
-    package_use::PRECISION, rows, store::ARTIFACTS,
+    IndexedPackage, PackageKey, Store, StoreError,
+    artifacts::{PACKAGES, Place, failed as artifact_failed},
+    database::Dialect,
+    lookup::read_package,
+    package_files::remove,
+    package_use::PRECISION,
+    rows,
 };
 
-/// A file in the folder of packages that no row names.
+/// A file in the folder of packages, or an object in their bucket, that no row names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
-    /// Its path.
+    /// Its path, or its address.
     pub path: PathBuf,
     /// What its name says that it holds; none for what is left of a write that was interrupted.
     pub sha256: Option<Sha256>,
@@ -87,21 +90,6 @@ impl Store {
         Ok(())
     }
 
-    /// Takes in a package file whose digest the caller has computed and that nobody writes to any more, and returns its path
-    /// in the store. What is there is replaced by a rename: who has it open, or a link to it, keeps the old one.
-    ///
-    /// The file gets a second name where it lies on the store's file system; else it is copied, and digested on the way.
-    ///
-    /// # Errors
-    /// [`StoreError::DigestMismatch`] if a copied file has another digest; what is there stays then.
-    pub async fn take_package_file(&self, path: &Path, sha256: &Sha256) -> Result<PathBuf, StoreError> {
-        let stored = self.package_path(sha256)?;
-        if link(path, &stored).is_err() {
-            self.write_package_file(path, sha256).await?;
-        }
-        Ok(stored)
-    }
-
     /// Forgets the copy of a package, and removes its file if no other package has the same. A package that a core ever
     /// referenced, or that a retrace used at `used_from` or later, keeps it. A copy that is gone already is no error.
     ///
@@ -146,7 +134,7 @@ impl Store {
         .await
         .map_err(failed(ACTION))?;
         let shared = has_owner(&mut transaction, sha256).await?;
-        let bytes = if shared { 0 } else { remove(&self.package_path(sha256)?)? };
+        let bytes = if shared { 0 } else { self.remove_package_file(sha256).await? };
         transaction.commit().await.map_err(failed(ACTION))?;
         Ok(Removal::Removed(bytes))
     }
@@ -157,12 +145,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::InvalidRow`]; [`StoreError::Folder`] if the folder cannot be read.
     pub async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
-        let dir = self.dir().join(ARTIFACTS).join(PACKAGES);
-        let folder = |source| StoreError::Folder { path: dir.clone(), source };
-        let listing = dir.clone();
         // First the files, then the rows: what is noted meanwhile is no orphan.
-        let files = tokio::task::spawn_blocking(move || list(&listing)).await;
-        let mut files = files.map_err(io::Error::other).flatten().map_err(folder)?;
+        let mut files = match &self.artifacts.place {
+            Place::Folder(dir) => {
+                let dir = dir.join(PACKAGES);
+                let folder = |source| StoreError::Folder { path: dir.clone(), source };
+                let listing = dir.clone();
+                let files = tokio::task::spawn_blocking(move || list(&listing)).await;
+                files.map_err(io::Error::other).flatten().map_err(folder)?
+            }
+            Place::Bucket(_) => self.list_objects().await?,
+        };
         let named = self.local_digests().await?;
         files.retain(|file| file.sha256.is_none_or(|sha256| !named.contains(&sha256)));
         Ok(files)
@@ -176,9 +169,32 @@ impl Store {
         const ACTION: &str = "remove a file that no package has";
         let Some(sha256) = &orphan.sha256 else { return remove(&orphan.path) };
         let mut transaction = self.database.begin(ACTION).await?;
-        let bytes = if has_owner(&mut transaction, sha256).await? { 0 } else { remove(&orphan.path)? };
+        let bytes =
+            if has_owner(&mut transaction, sha256).await? { 0 } else { self.remove_package_file(sha256).await? };
         transaction.commit().await.map_err(StoreError::database(ACTION))?;
         Ok(bytes)
+    }
+
+    /// The packages in the bucket. What an interrupted upload left is no object: the bucket's own rules remove that.
+    async fn list_objects(&self) -> Result<Vec<Orphan>, StoreError> {
+        let all = ObjectPath::from(PACKAGES);
+        let mut found = self.artifacts.objects.list(Some(&all));
+        let mut files = Vec::new();
+        while let Some(object) = found.try_next().await.map_err(artifact_failed("list", PACKAGES))? {
+            let Some(sha256) = object.location.filename().and_then(|name| name.parse::<Sha256>().ok()) else {
+                continue;
+            };
+            let age = Timestamp::now().as_millisecond().saturating_sub(object.last_modified.timestamp_millis());
+            files.push(Orphan {
+                path: self.artifacts.location(&object.location),
+                sha256: Some(sha256),
+                size_bytes: object.size,
+                // One from the future is new.
+                age: Duration::from_millis(u64::try_from(age).unwrap_or(0)),
+            });
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
     }
 
     async fn local_digests(&self) -> Result<HashSet<Sha256>, StoreError> {
@@ -199,35 +215,6 @@ async fn has_owner(transaction: &mut Transaction<'_, Any>, sha256: &Sha256) -> R
         .await
         .map_err(StoreError::database("look whose copy a file is"))?;
     Ok(owner.is_some())
-}
-
-/// Gives a file a second name, in the place of what has it.
-fn link(path: &Path, stored: &Path) -> io::Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    /// The published tree has links to it, which a web server reads.
-    const MODE: u32 = 0o644;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    // As the object store names what it has not finished.
-    let mut part = stored.to_owned().into_os_string();
-    part.push(format!("#{}-{number}", std::process::id()));
-    if let Some(folder) = stored.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::hard_link(path, &part)?;
-    let renamed = fs::set_permissions(&part, Permissions::from_mode(MODE)).and_then(|()| fs::rename(&part, stored));
-    // A rename over another name of the same file does nothing; see rename(2).
-    let _ = fs::remove_file(&part);
-    renamed
-}
-
-/// The bytes of the file that was there; 0 if there was none.
-fn remove(path: &Path) -> Result<u64, StoreError> {
-    let failed = |source| StoreError::Remove { path: path.to_owned(), source };
-    let removed = fs::metadata(path).and_then(|metadata| fs::remove_file(path).map(|()| metadata.len()));
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        removed => removed.map_err(failed),
-    }
 }
 
 /// `ab/abcd…`: what the store wrote. Anything else in the folder is not ours.

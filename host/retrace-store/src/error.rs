@@ -90,7 +90,9 @@ pub enum StoreError {
         value: String,
     },
     /// An artifact cannot be written or read.
-    #[error("cannot {action} the artifact {name}: check the free space and the rights of the store's folder")]
+    #[error(
+        "cannot {action} the artifact {name}: check free space and rights of the store's folder, or the bucket's server"
+    )]
     Artifact {
         /// What was tried.
         action: &'static str,
@@ -99,6 +101,43 @@ pub enum StoreError {
         /// Why.
         source: object_store::Error,
     },
+    /// A file cannot be brought into the bucket, or from there to here.
+    #[error("cannot {action} the artifact {name}: check the bucket's server, and the free space here")]
+    Transfer {
+        /// What was tried.
+        action: &'static str,
+        /// Its name in the artifact store.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address of the bucket, or what goes with it, cannot be used.
+    #[error("the artifacts cannot be kept in {url:?}: {problem}")]
+    InvalidArtifacts {
+        /// Its address.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An artifact does not have the content that its name says.
+    #[error(
+        "the artifact {name} is damaged: its SHA-256 is not {expected}; `retrace mirror verify --repair` replaces it"
+    )]
+    DamagedArtifact {
+        /// Its name in the artifact store.
+        name: String,
+        /// What it should be.
+        expected: retrace_types::Sha256,
+    },
+    /// An artifact that was just written is gone.
+    #[error("the artifact {name} vanished: is somebody else removing objects from the bucket?")]
+    LostArtifact {
+        /// Its name in the artifact store.
+        name: String,
+    },
+    /// The files of a task are gone.
+    #[error("the uploaded files of task {0} are gone: the crash has to be sent again")]
+    NoInput(TaskId),
     /// A file that is to become an artifact cannot be read, or an artifact's local copy is gone.
     #[error("cannot read {path}")]
     File {
@@ -144,6 +183,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True if the same may work after a while: the database or the bucket's server is away, or busy.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Locked { .. } | Self::Transfer { .. } => true,
+            // What is left of a server that did not answer, after many tries.
+            Self::Artifact { source, .. } => matches!(source, object_store::Error::Generic { store: "S3", .. }),
+            _ => false,
+        }
+    }
+
     pub(crate) fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| match Trouble::of(&source) {
             Trouble::Locked => Self::Locked { action, source },

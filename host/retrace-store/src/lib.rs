@@ -1,7 +1,8 @@
 //! The only SQL and the only artifact store: what is mirrored, which package has which build-id, and the tasks.
 //!
-//! [`Store`] opens one folder: a database, SQLite there or PostgreSQL elsewhere, and an object store for artifacts. The task row is the queue entry: a
-//! worker holds a [`Lease`] on it, renews it, and finishes the task exactly once.
+//! [`Store`] opens one folder: a database, SQLite there or PostgreSQL elsewhere, and an object store for artifacts, there or
+//! in a bucket. The task row is the queue entry: a worker holds a [`Lease`] on it, renews it, and finishes the task exactly
+//! once; [`Changes`] and [`Work`] tell who waits.
 //!
 //! Promises: metadata of a repository is replaced in one transaction, so that a reader sees the old index or the new one;
 //! a package is never forgotten because upstream dropped it, nor replaced because upstream changed it under its name; a lease that was taken over can neither change nor finish its
@@ -10,18 +11,24 @@
 //! Not here: where packages come from (`retrace-mirror`), what a task does (`retrace-worker`).
 
 mod artifacts;
+mod changes;
 mod copies;
 mod database;
 mod error;
 mod gauges;
 mod incidents;
 mod index;
+mod input;
 mod locks;
 mod lookup;
+mod package_cache;
+mod package_files;
 mod package_use;
 mod reader;
 mod repositories;
+mod results;
 mod rows;
+mod s3;
 mod status;
 mod store;
 mod tasks;
@@ -30,7 +37,7 @@ mod testing;
 mod uploads;
 mod wishes;
 
-pub use artifacts::TaskResult;
+pub use changes::{Change, Changes, Work};
 pub use copies::{Orphan, Removal};
 pub use error::StoreError;
 pub use gauges::QueueAge;
@@ -38,9 +45,13 @@ pub use incidents::{FileIdentity, Incident, IncidentKind};
 pub use index::{Members, NewPackage, PathKey};
 pub use locks::{LockHolder, RepositoryLock};
 pub use lookup::{IndexedPackage, LocalCopy, PackageKey, Provider, Scope};
+pub use package_cache::CACHE_GRACE;
+pub use package_files::PackageFile;
 pub use repositories::{NewRepository, Repository, RepositoryKey};
+pub use results::TaskResult;
+pub use s3::S3Options;
 pub use status::{RepositoryCounts, SyncFailure};
-pub use store::Store;
+pub use store::{Store, StoreOptions};
 pub use tasks::{Lease, MAX_ATTEMPTS, NewTask, Outcome, Task, TaskCounts};
 pub use uploads::UPLOAD_LEASE;
 pub use wishes::{Wish, WishLease, WishState};

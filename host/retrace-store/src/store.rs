@@ -6,10 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use object_store::local::LocalFileSystem;
 use retrace_types::TaskId;
 
-use crate::{StoreError, database::Database, locks::Owner};
+use crate::{S3Options, StoreError, artifacts::Artifacts, changes::Hub, database::Database, locks::Owner};
 
 /// Names in the store's folder.
 const DATABASE: &str = "retrace.db";
@@ -20,12 +19,24 @@ pub(crate) const TASKS: &str = "tasks";
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) database: Database,
-    pub(crate) artifacts: Arc<LocalFileSystem>,
+    pub(crate) artifacts: Artifacts,
     /// Held by who fills the index: the next waits here, however long that takes, and not for the database's patience.
     pub(crate) filling: Arc<tokio::sync::Mutex<()>>,
     /// Whose locks of repositories this store takes.
     pub(crate) owner: Owner,
+    /// Who waits for changes of tasks.
+    pub(crate) hub: Arc<Hub>,
     dir: Arc<Path>,
+}
+
+/// Where a store lies, beside its folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// A PostgreSQL database, version 12 or newer: `postgres://user:password@host:port/database?sslmode=verify-full`. It
+    /// must be there; tables are made. None: a SQLite database in the folder.
+    pub postgres_url: Option<String>,
+    /// A bucket for packages, results, and what was uploaded. None: the folder.
+    pub artifacts: Option<S3Options>,
 }
 
 impl Store {
@@ -38,34 +49,36 @@ impl Store {
     /// [`StoreError::Folder`] if the folder cannot be used, [`StoreError::NewerDatabase`], [`StoreError::Migration`],
     /// [`StoreError::Damaged`] if the database cannot.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_with(dir, None).await
+        Self::open_with(dir, &StoreOptions::default()).await
     }
 
-    /// As [`open`](Self::open), with the database in PostgreSQL, version 12 or newer, if a URL is given:
-    /// `postgres://user:password@host:port/database?sslmode=verify-full`. The database must be there; tables are made.
-    /// Artifacts and uploads stay in the folder.
+    /// As [`open`](Self::open), with a database and artifacts elsewhere where the options say so. Uploads begin in the
+    /// folder.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`StoreError::InvalidUrl`], [`StoreError::Unreachable`].
-    pub async fn open_with(dir: &Path, postgres_url: Option<&str>) -> Result<Self, StoreError> {
+    /// As [`open`](Self::open), and [`StoreError::InvalidUrl`], [`StoreError::Unreachable`],
+    /// [`StoreError::InvalidArtifacts`]. A bucket is not asked for anything yet.
+    pub async fn open_with(dir: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         let folder = |source| StoreError::Folder { path: dir.to_owned(), source };
         let dir = std::path::absolute(dir).map_err(folder)?;
-        let (opening, with_database) = (dir.clone(), postgres_url.is_none());
+        let (opening, with_database) = (dir.clone(), options.postgres_url.is_none());
         // Held until the schema is there: of two processes that start together, one makes it.
         let lock = tokio::task::spawn_blocking(move || make_folder(&opening, with_database)).await;
         let _lock = lock.map_err(io::Error::other).flatten().map_err(folder)?;
-        let artifacts = LocalFileSystem::new_with_prefix(dir.join(ARTIFACTS))
-            .map_err(|source| StoreError::Artifact { action: "open the folder of", name: String::new(), source })?
-            .with_fsync(true);
-        let database = match postgres_url {
-            Some(url) => Database::postgres(url).await?,
-            None => Database::sqlite(&dir.join(DATABASE)).await?,
+        let artifacts = match &options.artifacts {
+            Some(bucket) => Artifacts::s3(bucket)?,
+            None => Artifacts::local(&dir.join(ARTIFACTS))?,
+        };
+        let (database, hub) = match &options.postgres_url {
+            Some(url) => (Database::postgres(url).await?, Hub::postgres(url)),
+            None => (Database::sqlite(&dir.join(DATABASE)).await?, Hub::sqlite(&dir.join(DATABASE))),
         };
         Ok(Self {
             database,
-            artifacts: Arc::new(artifacts),
+            artifacts,
             filling: Arc::default(),
             owner: Owner::this()?,
+            hub: Arc::new(hub),
             dir: dir.into(),
         })
     }
@@ -76,7 +89,7 @@ impl Store {
         &self.dir
     }
 
-    /// Folder of a task's own files: `crash/` holds what was uploaded. It is made by whoever writes there.
+    /// Folder of a task's own files on this machine, for uploads. It is made by whoever writes there.
     #[must_use]
     pub fn task_dir(&self, task: TaskId) -> PathBuf {
         self.dir.join(TASKS).join(task.to_string())

@@ -79,6 +79,9 @@ pub struct Lease {
     pub owner: String,
     /// Which try this is, from 1. Owner and try together name the lease.
     pub attempt: u32,
+    /// Folder of this try's results, which nobody else has: a try that was given back does not count, and its number comes
+    /// again.
+    pub(crate) results: String,
 }
 
 /// How a task ended.
@@ -177,7 +180,10 @@ impl Store {
             .map_err(failed(ACTION))?;
         transaction.commit().await.map_err(failed(ACTION))?;
         row.map(|row| {
-            Ok(Lease { task: read_id(row.get(0))?, owner: owner.to_owned(), attempt: read_attempts(row.get(1))? })
+            let attempt = read_attempts(row.get(1))?;
+            let random = getrandom::u64().map_err(|error| StoreError::Random(error.to_string()))?;
+            let results = format!("{attempt}-{random:016x}");
+            Ok(Lease { task: read_id(row.get(0))?, owner: owner.to_owned(), attempt, results })
         })
         .transpose()
     }
@@ -238,7 +244,8 @@ impl Store {
         self.with_lease(query.bind(i64::from(status.number())), lease, "set a task's status").await
     }
 
-    /// Finishes a task, once: the results are stored before.
+    /// Finishes a task, once: what was stored with this lease are its results from now on, and nothing else. Doing the
+    /// same again after an answer was lost is harmless.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] if another worker took the task over or it is finished; [`StoreError::Database`].
@@ -248,11 +255,25 @@ impl Store {
             Outcome::Failure { message } => (TaskStatus::Fail, Some(message)),
         };
         let query = sqlx::query(
-            "UPDATE tasks SET status = $1, message = $2, finished_at = $3, lease_expires_at = NULL
-             WHERE id = $4 AND lease_owner = $5 AND attempts = $6 AND finished_at IS NULL",
+            "UPDATE tasks SET status = $1, message = $2, finished_at = $3, results = $4, lease_expires_at = NULL
+             WHERE id = $5 AND lease_owner = $6 AND attempts = $7 AND finished_at IS NULL",
         );
-        let query = query.bind(i64::from(status.number())).bind(message).bind(rows::now_ms());
-        self.with_lease(query, lease, "finish a task").await
+        let query = query.bind(i64::from(status.number())).bind(message).bind(rows::now_ms()).bind(&lease.results);
+        match self.with_lease(query, lease, "finish a task").await {
+            Err(error @ StoreError::LeaseLost(_)) => {
+                let is_ours = self.current_results(lease.task).await?.flatten().is_some_and(|own| own == lease.results);
+                let is_same = self.task(lease.task).await?.is_some_and(|task| task.status == status);
+                if is_ours && is_same { Ok(()) } else { Err(error) }
+            }
+            Ok(()) if lease.attempt > 1 => {
+                if let Err(error) = self.remove_other_results(lease).await {
+                    // They go with the task.
+                    tracing::warn!(task.id = %lease.task, %error, "cannot remove the results of an earlier try");
+                }
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// Runs an update that ends in the condition `id, lease_owner, attempts`.

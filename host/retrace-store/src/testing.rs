@@ -15,13 +15,13 @@ use retrace_types::{Architecture, RepositoryContent, RepositoryLayout, Repositor
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::{NewRepository, Scope, Store};
+use crate::{NewRepository, Scope, Store, StoreOptions};
 
 /// An empty store, and what it needs to be opened again.
 pub(crate) struct Test {
     pub(crate) dir: TempDir,
     pub(crate) store: Store,
-    url: Option<String>,
+    options: StoreOptions,
 }
 
 impl Test {
@@ -50,13 +50,14 @@ impl Test {
 
     async fn open(url: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open_with(dir.path(), url.as_deref()).await.unwrap();
-        Self { dir, store, url }
+        let options = StoreOptions { postgres_url: url, artifacts: None };
+        let store = Store::open_with(dir.path(), &options).await.unwrap();
+        Self { dir, store, options }
     }
 
     /// Another process's view of the same store.
     pub(crate) async fn open_again(&self) -> Store {
-        Store::open_with(self.dir.path(), self.url.as_deref()).await.unwrap()
+        Store::open_with(self.dir.path(), &self.options).await.unwrap()
     }
 }
 

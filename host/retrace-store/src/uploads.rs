@@ -3,22 +3,30 @@
 //! The row comes first and goes first. A folder without a row is therefore rubbish, whatever was killed when, and
 //! [`Store::remove_abandoned`] may remove it.
 
-use std::{collections::HashSet, io, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use futures_util::TryStreamExt as _;
-use object_store::ObjectStore as _;
+use object_store::path::Path as ObjectPath;
 use retrace_types::{TaskId, TaskStatus};
+use sqlx::Row as _;
 
 use crate::{
     NewTask, Store, StoreError,
-    artifacts::task_results,
+    artifacts::{Place, failed, task_objects},
     rows,
-    store::{ARTIFACTS, TASKS},
+    store::TASKS,
     tasks::{expiry, id_to_row, read_id},
 };
 
 /// How long an upload lives without [`Store::keep_upload`].
 pub const UPLOAD_LEASE: Duration = Duration::from_secs(120);
+
+/// How often a bucket is searched for objects of tasks that do not exist; listing it costs money.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Tries to find a free random id.
 const ID_TRIES: u32 = 50;
@@ -66,7 +74,7 @@ impl Store {
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NoSuchTask(task)) }
     }
 
-    /// Puts a task into the queue: everything that it needs is on disk. Doing it twice is harmless.
+    /// Puts a task into the queue: its input is [sealed](Self::seal_input). Doing it twice is harmless.
     ///
     /// # Errors
     /// [`StoreError::NoSuchTask`], [`StoreError::Database`].
@@ -100,49 +108,73 @@ impl Store {
     }
 
     /// Removes uploads that nobody keeps alive, and the files of tasks that do not exist; returns how many tasks that were.
-    /// Whoever ends at any instant leaves nothing that this does not find.
+    /// Whoever ends at any instant leaves nothing that this does not find, though it looks through a bucket only once in
+    /// an hour.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::File`], [`StoreError::Artifact`].
     pub async fn remove_abandoned(&self) -> Result<usize, StoreError> {
         const ACTION: &str = "forget abandoned uploads";
-        sqlx::query("DELETE FROM tasks WHERE submitted_at IS NULL AND coalesce(lease_expires_at, 0) <= $1")
-            .bind(rows::now_ms())
-            .execute(&self.database.pool)
-            .await
-            .map_err(StoreError::database(ACTION))?;
-        // First the folders, then the rows: a task made in between has its row before its folder.
+        let forgotten: Vec<i64> = sqlx::query_scalar(
+            "DELETE FROM tasks WHERE submitted_at IS NULL AND coalesce(lease_expires_at, 0) <= $1 RETURNING id",
+        )
+        .bind(rows::now_ms())
+        .fetch_all(&self.database.pool)
+        .await
+        .map_err(StoreError::database(ACTION))?;
+        let mut gone = forgotten.into_iter().map(read_id).collect::<Result<HashSet<_>, _>>()?;
+        // First the files, then the rows: a task made in between has its row before its files.
         let mut with_files = task_folders(&self.dir().join(TASKS)).await?;
-        with_files.extend(task_folders(&self.dir().join(ARTIFACTS).join(TASKS)).await?);
-        let ids = sqlx::query_scalar("SELECT id FROM tasks").fetch_all(&self.database.pool).await;
-        let ids = ids.map_err(StoreError::database(ACTION))?;
-        let known = ids.into_iter().map(read_id).collect::<Result<HashSet<_>, _>>()?;
-        let mut removed = 0;
-        for task in with_files.difference(&known) {
-            self.remove_task_files(*task).await?;
-            removed += 1;
+        let with_folder = with_files.clone();
+        with_files.extend(self.tasks_with_objects().await?);
+        let rows = sqlx::query("SELECT id, submitted_at FROM tasks").fetch_all(&self.database.pool).await;
+        let mut known = HashSet::new();
+        for row in rows.map_err(StoreError::database(ACTION))? {
+            let id = read_id(row.get(0))?;
+            known.insert(id);
+            // Its input is in the bucket: whoever sealed it was killed before the folder was gone.
+            if self.artifacts.bucket().is_some() && row.get::<Option<i64>, _>(1).is_some() && with_folder.contains(&id)
+            {
+                remove_folder(self.task_dir(id)).await?;
+            }
         }
-        Ok(removed)
+        gone.extend(with_files.difference(&known));
+        for task in &gone {
+            self.remove_task_files(*task).await?;
+        }
+        Ok(gone.len())
+    }
+
+    /// The tasks that have objects; of a bucket none, unless it is time to look.
+    async fn tasks_with_objects(&self) -> Result<HashSet<TaskId>, StoreError> {
+        let bucket = match &self.artifacts.place {
+            Place::Folder(dir) => return task_folders(&dir.join(TASKS)).await,
+            Place::Bucket(bucket) => bucket,
+        };
+        let mut swept = bucket.swept.lock().await;
+        if swept.is_some_and(|last| last.elapsed() < SWEEP_INTERVAL) {
+            return Ok(HashSet::new());
+        }
+        let all = ObjectPath::from(TASKS);
+        let found = self.artifacts.objects.list_with_delimiter(Some(&all)).await.map_err(failed("list", TASKS))?;
+        *swept = Some(tokio::time::Instant::now());
+        Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename()?.parse().ok()).collect())
     }
 
     async fn remove_task_files(&self, task: TaskId) -> Result<(), StoreError> {
-        let path = self.task_dir(task);
-        match tokio::fs::remove_dir_all(&path).await {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(StoreError::Folder { path, source }),
-            _ => {}
+        remove_folder(self.task_dir(task)).await?;
+        let objects = task_objects(task);
+        match &self.artifacts.place {
+            Place::Folder(dir) => remove_folder(dir.join(objects.as_ref())).await,
+            Place::Bucket(_) => self.artifacts.remove_all(&objects).await,
         }
-        let prefix = task_results(task);
-        let failed = |source| StoreError::Artifact { action: "remove", name: prefix.to_string(), source };
-        let found: Vec<_> = self.artifacts.list(Some(&prefix)).try_collect().await.map_err(failed)?;
-        for result in found {
-            object_store::ObjectStoreExt::delete(&*self.artifacts, &result.location).await.map_err(failed)?;
-        }
-        // A folder is an accident of the local store.
-        let path = self.dir().join(ARTIFACTS).join(prefix.as_ref());
-        match tokio::fs::remove_dir_all(&path).await {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError::Folder { path, source }),
-            _ => Ok(()),
-        }
+    }
+}
+
+async fn remove_folder(path: PathBuf) -> Result<(), StoreError> {
+    match tokio::fs::remove_dir_all(&path).await {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError::Folder { path, source }),
+        _ => Ok(()),
     }
 }
 

@@ -16,6 +16,8 @@ use retrace_types::{
     Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, StepTiming, TaskStatus,
 };
 
+use tempfile::TempDir;
+
 use crate::{
     AnalyzeError,
     assemble::{self, ModuleState, Parts},
@@ -103,6 +105,12 @@ impl Analyzer {
         &self.store
     }
 
+    /// A folder for the files of a job, which is removed with it.
+    pub(crate) fn work_folder(&self) -> Result<TempDir, AnalyzeError> {
+        let work_dir = &self.options.work_dir;
+        work_folder::create(work_dir).map_err(|source| AnalyzeError::WorkDir { path: work_dir.clone(), source })
+    }
+
     /// Makes the backtrace of one core. What is missing becomes a gap of the result; the work folder is removed.
     ///
     /// # Errors
@@ -124,9 +132,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn run(mut self) -> Result<Analysis, AnalyzeError> {
-        let options = &self.analyzer.options;
-        let work_dir = |source| AnalyzeError::WorkDir { path: options.work_dir.clone(), source };
-        let work = work_folder::create(&options.work_dir).map_err(work_dir)?;
+        let work = self.analyzer.work_folder()?;
 
         self.observer.status(TaskStatus::Analyze);
         let start = Instant::now();

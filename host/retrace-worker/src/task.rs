@@ -1,7 +1,7 @@
 //! The loop of a worker: lease a task, retrace it, store the result, finish it.
 //!
 //! The result is stored before the status changes, and finishing needs the lease: a worker that was thought dead cannot
-//! overwrite what its successor did.
+//! overwrite what its successor did. A database or bucket that is away for a while ends neither the loop nor a retrace.
 
 use std::{
     path::Path,
@@ -25,6 +25,9 @@ const MAX_TEXT_BYTES: u64 = 4096;
 
 /// Longest wait between two tries after the store failed.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// First wait before something is tried again that the store could not do.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How a worker takes tasks.
 #[derive(Clone, Debug)]
@@ -51,7 +54,9 @@ pub async fn run_tasks(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &Ca
 
 async fn run_one_by_one(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &CancellationToken) {
     let mut pause = options.poll;
+    let mut work = analyzer.store().work();
     while !stop.is_cancelled() {
+        work.mark_seen();
         let worked = match analyzer.store().lease_next(&options.owner, options.lease, options.most_running).await {
             Ok(None) => Ok(false),
             Ok(Some(lease)) => tokio::select! {
@@ -61,20 +66,40 @@ async fn run_one_by_one(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &C
             Err(error) => Err(error).context("cannot lease a task"),
         };
         match worked {
-            Ok(true) => {
+            Ok(had_work) => {
                 pause = options.poll;
-                continue;
+                if had_work {
+                    continue;
+                }
+                tokio::select! {
+                    () = work.wait(pause) => {}
+                    () = stop.cancelled() => {}
+                }
             }
-            Ok(false) => pause = options.poll,
             Err(error) => {
                 tracing::error!(error = %format_args!("{error:#}"), "the queue cannot be served");
                 pause = (pause * 2).min(MAX_PAUSE);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => {}
+                }
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => {}
+    }
+}
+
+/// Does it again while the store is away. Whoever loses the lease meanwhile stops this from outside.
+async fn patiently<T>(mut act: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match act().await {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(error = %format_args!("{:#}", anyhow::Error::new(error)), "trying again");
+            }
+            done => return done,
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -94,26 +119,33 @@ async fn give_back(store: &Store, lease: &Lease) {
 async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease) -> Result<()> {
     let store = analyzer.store();
     let id = lease.task;
-    let task = store.task(id).await?.with_context(|| format!("task {id} vanished"))?;
-    tracing::info!("Retracing task {id}");
     let started = Instant::now();
     let (status, statuses) = watch::channel(TaskStatus::Analyze);
-    let outcome = tokio::select! {
-        outcome = retrace(analyzer, lease, &task, status) => outcome,
+    let work = async {
+        let task = patiently(async || store.task(id).await).await?.with_context(|| format!("task {id} vanished"))?;
+        tracing::info!("Retracing task {id}");
+        let outcome = retrace(analyzer, lease, &task, status).await;
+        let finished = patiently(async || store.finish(lease, &outcome).await).await;
+        finished.with_context(|| format!("cannot finish task {id}"))?;
+        Ok::<_, anyhow::Error>((task, outcome))
+    };
+    let (task, outcome) = tokio::select! {
+        done = work => done?,
         lost = keep_lease(store, lease, options.lease, statuses) => {
             tracing::warn!(reason = %lost, "Gave up task {id}: its lease is lost");
             return Ok(());
         }
     };
+    // Only now: a worker that is killed before needs the input again. The debugging kind keeps it for a person.
+    if task.kind != TaskKind::Debug
+        && let Err(error) = store.remove_input(id).await
+    {
+        tracing::warn!(error = %format_args!("{:#}", anyhow::Error::new(error)), "cannot remove the input of a finished task");
+    }
     let message = match &outcome {
         Outcome::Success => "finished".to_owned(),
         Outcome::Failure { message } => format!("failed: {message}"),
     };
-    store.finish(lease, &outcome).await.with_context(|| format!("cannot finish task {id}"))?;
-    // Only now: a worker that is killed before needs the input again. The debugging kind keeps it for a person.
-    if task.kind != TaskKind::Debug {
-        remove_input(&store.task_dir(id).join("crash")).await;
-    }
     let result = if outcome == Outcome::Success { "success" } else { "fail" };
     histogram!("retrace_task_seconds", "result" => result).record(started.elapsed());
     tracing::info!("Task {id} {message}");
@@ -155,23 +187,48 @@ async fn retrace(analyzer: &Analyzer, lease: &Lease, task: &Task, status: watch:
         TaskKind::Vmcore => Err("kernel dumps are not supported yet: send the core of a process".to_owned()),
         TaskKind::Coredump | TaskKind::Debug => analyze(analyzer, lease, status).await.map_err(failed),
     };
-    let stored = match &result {
-        Ok(analysis) => store_analysis(store, lease, analysis).await,
+    for timing in result.iter().flat_map(|analysis| &analysis.backtrace.timings) {
+        histogram!("retrace_step_seconds", "step" => timing.step.clone()).record(timing.milliseconds / 1000.0);
+    }
+    let mut results = Vec::new();
+    match &result {
+        Ok(analysis) => match serde_json::to_vec(&analysis.backtrace) {
+            Ok(document) => {
+                results.push(("backtrace.json", document));
+                results.push(("log", analysis.story.clone().into_bytes()));
+                results.push(("backtrace", analysis.text.clone().into_bytes()));
+            }
+            Err(error) => return Outcome::Failure { message: format!("cannot write the result: {error}") },
+        },
         Err(message) => {
             let mut story = Story::default();
             story.fail(&format!("Task failed: {message}"));
-            store.put_task_result(lease.task, "log", story.into_text().as_bytes()).await.map_err(Into::into)
+            results.push(("log", story.into_text().into_bytes()));
         }
-    };
-    match (result, stored) {
-        (Ok(_), Ok(())) => Outcome::Success,
-        (Err(message), _) => Outcome::Failure { message },
-        (Ok(_), Err(error)) => Outcome::Failure { message: format!("cannot store the result: {error:#}") },
+    }
+    for (name, content) in results {
+        if let Err(error) = patiently(async || store.put_task_result(lease, name, &content).await).await {
+            let message = format!("cannot store the result: {:#}", anyhow::Error::new(error));
+            return Outcome::Failure { message: result.err().unwrap_or(message) };
+        }
+    }
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(message) => Outcome::Failure { message },
     }
 }
 
 async fn analyze(analyzer: &Analyzer, lease: &Lease, status: watch::Sender<TaskStatus>) -> Result<Analysis> {
-    let crash = analyzer.store().task_dir(lease.task).join("crash");
+    // Fetched from the bucket, if there is one; removed with this value.
+    let folder = analyzer.work_folder()?;
+    let into = folder.path().join("input");
+    let store = analyzer.store();
+    let crash = patiently(async || {
+        // Of a try that broke off.
+        let _ = tokio::fs::remove_dir_all(&into).await;
+        store.task_input(lease.task, &into).await
+    })
+    .await?;
     let request = AnalyzeRequest {
         core: crash.join("coredump"),
         os_release: read_text(&crash, &["os_release_in_rootdir", "os_release", "release"]).await?,
@@ -197,25 +254,6 @@ async fn read_text(dir: &Path, names: &[&str]) -> Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-async fn store_analysis(store: &Store, lease: &Lease, analysis: &Analysis) -> Result<()> {
-    for timing in &analysis.backtrace.timings {
-        histogram!("retrace_step_seconds", "step" => timing.step.clone()).record(timing.milliseconds / 1000.0);
-    }
-    let document = serde_json::to_vec(&analysis.backtrace)?;
-    store.put_task_result(lease.task, "backtrace.json", &document).await?;
-    store.put_task_result(lease.task, "log", analysis.story.as_bytes()).await?;
-    store.put_task_result(lease.task, "backtrace", analysis.text.as_bytes()).await?;
-    Ok(())
-}
-
-async fn remove_input(dir: &Path) {
-    if let Err(error) = tokio::fs::remove_dir_all(dir).await
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, dir = %dir.display(), "cannot remove the input of a finished task");
-    }
 }
 
 /// Hands each new status to the future that keeps the lease.

@@ -28,7 +28,7 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// How often a worker looks whether its server is still there.
 const PARENT_CHECK: Duration = Duration::from_millis(500);
 
-/// Variables that the worker gets; everything of ours starts with `RETRACE_`.
+/// Variables that the worker gets; everything of ours starts with `RETRACE_`, and what reaches a bucket with `AWS_`.
 const PASSED_VARIABLES: [&str; 9] =
     ["HOME", "PATH", "LANG", "TMPDIR", "NO_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TZ"];
 
@@ -158,7 +158,8 @@ fn worker_invocation(file: Option<&Path>, verbose: u8, log_format: LogFormat) ->
     if log_format == LogFormat::Json {
         call = call.arg("--log-format=json");
     }
-    let passed = |name: &str| name.starts_with("RETRACE_") || PASSED_VARIABLES.contains(&name);
+    let passed =
+        |name: &str| name.starts_with("RETRACE_") || name.starts_with("AWS_") || PASSED_VARIABLES.contains(&name);
     for (name, value) in env::vars().filter(|(name, _)| passed(name)) {
         call = call.env(name, value);
     }

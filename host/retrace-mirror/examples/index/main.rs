@@ -8,7 +8,7 @@ mod generate;
 use std::{error::Error, fs, path::Path, time::Instant};
 
 use retrace_mirror::{Mirror, MirrorOptions, Outcome};
-use retrace_store::{Scope, Store};
+use retrace_store::{Scope, Store, StoreOptions};
 use retrace_types::{
     Architecture, BuildId, Release, RepositoryContent, RepositoryLayout, RepositorySpec, SignaturePolicy,
 };
@@ -71,7 +71,8 @@ async fn load(dir: &Path, state: &Path) -> Result<()> {
 }
 
 async fn load_postgres(dir: &Path, state: &Path, url: &str) -> Result<()> {
-    let store = Store::open_with(&state.join("store"), Some(url)).await?;
+    let database = StoreOptions { postgres_url: Some(url.to_owned()), artifacts: None };
+    let store = Store::open_with(&state.join("store"), &database).await?;
     let options = MirrorOptions { download_dir: state.join("downloads"), ..MirrorOptions::default() };
     let mirror = Mirror::new(store.clone(), options)?;
     let (packages, build_ids, seconds) = sync(&mirror, &dir.join("1")).await?;

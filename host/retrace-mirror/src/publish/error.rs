@@ -9,6 +9,12 @@ pub enum PublishError {
     /// The index failed.
     #[error("the index of packages failed")]
     Store(#[from] StoreError),
+    /// The packages are objects in a bucket.
+    #[error(
+        "the tree is made of links to packages in the store's folder, but artifacts.url keeps them in a bucket: publish where \
+         they are kept in a folder"
+    )]
+    NoFolder,
     /// A file of the tree cannot be made, read or removed.
     #[error("cannot {action} {path}: check space and permissions of the tree")]
     File {

@@ -77,7 +77,7 @@ impl Plan {
         for package in &packages {
             // One file under two locations is one package.
             let Some(copy) = package.local.as_ref().filter(|copy| seen.insert(copy.sha256)) else { continue };
-            let source = store.package_path(&copy.sha256)?;
+            let source = store.local_package_path(&copy.sha256).ok_or(PublishError::NoFolder)?;
             match objection(package, copy, &source) {
                 Some(reason) => left_out.push(LeftOut { package: package.id.to_string(), reason }),
                 None => wanted.push((package, copy, source, component_of(&package.location, &components))),

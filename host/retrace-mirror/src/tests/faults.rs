@@ -79,7 +79,10 @@ impl Case {
         let package = bench.store.find_packages(&scope(), "greet").await.unwrap().remove(0);
         let error = chain(&bench.mirror.fetch(&package, &()).await.unwrap_err());
         says(&error, &server.url, &package.location, words);
-        assert!(!bench.store.package_path(&package.sha256.unwrap()).unwrap().exists(), "{answer:?}: nothing is kept");
+        assert!(
+            !bench.store.local_package_path(&package.sha256.unwrap()).unwrap().exists(),
+            "{answer:?}: nothing is kept"
+        );
         // With another mirror it comes.
         let folder = self.fixture.path("rpm");
         bench.sync(&rpm_spec(&[&server.url, shown(&folder)])).await;

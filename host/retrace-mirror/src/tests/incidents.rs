@@ -44,7 +44,10 @@ async fn only(bench: &Bench, incidents: Vec<Incident>, known: &IndexedPackage) -
     let [incident] = <[Incident; 1]>::try_from(incidents).unwrap();
     assert_eq!((&incident.package, incident.known.sha256), (&known.id.to_string(), known.sha256));
     assert_ne!(incident.offered.sha256, known.sha256);
-    assert!(!bench.store.package_path(&incident.offered.sha256.unwrap()).unwrap().exists(), "the new one is not kept");
+    assert!(
+        !bench.store.local_package_path(&incident.offered.sha256.unwrap()).unwrap().exists(),
+        "the new one is not kept"
+    );
     assert_eq!(greet(bench).await, *known);
     bench.mirror.fetch(known, &()).await.unwrap();
     assert_eq!(bench.store.incidents(known.repository).await.unwrap(), std::slice::from_ref(&incident));
@@ -164,7 +167,7 @@ async fn a_lost_copy_is_not_replaced_by_other_bytes_where_metadata_gives_no_dige
         MirrorError::Changed { .. } => {
             assert_eq!(incidents.len(), 1);
             assert_eq!(incidents[0].known.sha256, Some(copy.sha256()));
-            assert!(!bench.store.package_path(&incidents[0].offered.sha256.unwrap()).unwrap().exists());
+            assert!(!bench.store.local_package_path(&incidents[0].offered.sha256.unwrap()).unwrap().exists());
         }
         // Signatures differ in size, and then that gives it away.
         error => assert!(matches!(error, MirrorError::SizeMismatch { .. }), "{error}"),

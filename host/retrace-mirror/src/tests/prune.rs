@@ -53,7 +53,7 @@ async fn only_what_a_filter_lets_go_of_is_removed() {
     assert_eq!((plan.packages.len(), plan.kept, stored(&bench)), (3, 3, before), "a plan changes nothing");
 
     // A run that was killed in the middle: its file is gone, its row is not.
-    std::fs::remove_file(bench.store.package_path(&plan.packages[0].copy.sha256).unwrap()).unwrap();
+    std::fs::remove_file(bench.store.local_package_path(&plan.packages[0].copy.sha256).unwrap()).unwrap();
     let report = bench.mirror.prune(&plan).await.unwrap();
     assert_eq!((report.packages, report.in_use, report.failed.len()), (3, 0, 0));
     assert_eq!(report.bytes, plan.bytes() - plan.packages[0].copy.size_bytes);

@@ -67,7 +67,7 @@ async fn a_client_that_takes_no_answer_loses_its_connection() {
     let server = TestServer::start(PLAIN).await;
     let (id, auth) = created(&server).await;
     // More than the buffers of the system hold.
-    server.store.put_task_result(id, "backtrace", &vec![b'x'; 48 << 20]).await.unwrap();
+    server.finish(&[("backtrace", &vec![b'x'; 48 << 20])], &Outcome::Success).await;
     let address = server.address;
     let received = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();

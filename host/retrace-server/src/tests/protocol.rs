@@ -71,8 +71,8 @@ async fn a_crash_goes_in_and_its_result_comes_out() {
     assert_eq!(std::fs::read(server.store.task_dir(id).join("crash/coredump")).unwrap(), b"core");
     server.store.set_status(&lease, TaskStatus::Backtrace).await.unwrap();
     assert_eq!(server.get(&format!("/{id}/"), &auth).await.body, "Generating backtrace");
-    server.store.put_task_result(id, "backtrace", b"#0 main ()\n").await.unwrap();
-    server.store.put_task_result(id, "log", b"story").await.unwrap();
+    server.store.put_task_result(&lease, "backtrace", b"#0 main ()\n").await.unwrap();
+    server.store.put_task_result(&lease, "log", b"story").await.unwrap();
     server.store.finish(&lease, &Outcome::Success).await.unwrap();
 
     let done = server.get(&format!("/{id}"), &auth).await;
@@ -328,10 +328,8 @@ async fn a_failed_task_says_so_and_has_a_log_even_if_its_worker_wrote_none() {
     let server = TestServer::start(PLAIN).await;
     let (id, auth) = created(&server).await;
     assert_eq!(server.get(&format!("/{id}/log"), &auth).await.status(), 404, "not finished, no log");
-    let lease = server.store.lease_next("test", Duration::from_secs(9), u64::MAX).await.unwrap().unwrap();
-    server.store.put_task_result(id, "backtrace", b"").await.unwrap();
     let failed = Outcome::Failure { message: "no package has build-id abcd".into() };
-    server.store.finish(&lease, &failed).await.unwrap();
+    server.finish(&[("backtrace", b"")], &failed).await;
     let status = server.get(&format!("/{id}"), &auth).await;
     assert_eq!(status.header("X-Task-Status"), Some("FINISHED_FAILURE"));
     assert_eq!(status.body, "Retrace job failed");
@@ -345,7 +343,7 @@ async fn a_large_result_is_sent_whole_with_its_length() {
     let server = TestServer::start(PLAIN).await;
     let (id, auth) = created(&server).await;
     let text: String = (0..400_000).map(|n| format!("#{n} frame ()\n")).collect();
-    server.store.put_task_result(id, "backtrace", text.as_bytes()).await.unwrap();
+    server.finish(&[("backtrace", text.as_bytes())], &Outcome::Success).await;
     let reply = server.get(&format!("/{id}/backtrace"), &auth).await;
     assert_eq!(reply.header("Content-Length"), Some(text.len().to_string().as_str()));
     assert_eq!(reply.header("Transfer-Encoding"), None);

@@ -65,7 +65,7 @@ impl Bench {
     }
 
     fn is_stored(&self, sha256: &Sha256) -> bool {
-        self.store.package_path(sha256).unwrap().is_file()
+        self.store.local_package_path(sha256).unwrap().is_file()
     }
 }
 
@@ -117,7 +117,7 @@ async fn orphans_are_files_without_a_row_and_what_interrupted_writes_left(test: 
     let bench = Bench::new(test, &[("a", b"kept")]).await;
     let kept = bench.package("a").await.local.unwrap().sha256;
     let orphan = bench.write(b"orphan").await;
-    let path = bench.store.package_path(&orphan).unwrap();
+    let path = bench.store.local_package_path(&orphan).unwrap();
     let part = path.with_file_name(format!("{orphan}#7"));
     let foreign = path.with_file_name("README");
     for file in [&part, &foreign] {
@@ -149,12 +149,12 @@ async fn orphans_are_files_without_a_row_and_what_interrupted_writes_left(test: 
 async fn a_file_that_is_gone_or_cannot_be_removed_is_told_apart(test: Test) {
     let bench = Bench::new(test, &[("gone", b"1"), ("stuck", b"2")]).await;
     let gone = bench.package("gone").await.local.unwrap().sha256;
-    fs::remove_file(bench.store.package_path(&gone).unwrap()).unwrap();
+    fs::remove_file(bench.store.local_package_path(&gone).unwrap()).unwrap();
     assert_eq!(bench.remove("gone", Timestamp::now()).await, Removal::Removed(0));
 
     let package = bench.package("stuck").await;
     let stuck = package.local.unwrap().sha256;
-    let path = bench.store.package_path(&stuck).unwrap();
+    let path = bench.store.local_package_path(&stuck).unwrap();
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     let error = bench.store.remove_copy(package.key, &stuck, Timestamp::now()).await.unwrap_err();
@@ -219,14 +219,14 @@ async fn copies_are_listed_in_pages_and_taken_out_of_service(test: Test) {
     assert_eq!(test.store.local_copies(None, 9).await.unwrap().len(), 4, "it has another copy");
     test.store.forget_local_copy(keys[0], &sha256).await.unwrap();
     assert_eq!(test.store.local_copies(None, 9).await.unwrap().len(), 3);
-    assert!(test.store.package_path(&sha256).unwrap().is_file());
+    assert!(test.store.local_package_path(&sha256).unwrap().is_file());
 }
 
 #[tokio::test]
 async fn a_file_is_replaced_and_links_to_it_keep_the_old_one() {
     let test = Test::sqlite().await;
     let sha256 = stored(&test, "content").await;
-    let path = test.store.package_path(&sha256).unwrap();
+    let path = test.store.local_package_path(&sha256).unwrap();
     let link = test.dir.path().join("link");
     fs::hard_link(&path, &link).unwrap();
     fs::write(&path, "damaged").unwrap();

@@ -52,7 +52,10 @@ async fn a_submitted_task_is_never_abandoned_and_submitting_again_takes_no_lease
 
 async fn a_task_is_deleted_with_its_files_and_leftovers_are_found(test: Test) {
     let (dir, store, id) = store_with_upload(test).await;
-    store.put_task_result(id, "log", b"story").await.unwrap();
+    store.submit_task(id).await.unwrap();
+    let lease = store.lease_next("a", Duration::from_secs(60), u64::MAX).await.unwrap().unwrap();
+    store.put_task_result(&lease, "log", b"story").await.unwrap();
+    store.finish(&lease, &crate::Outcome::Success).await.unwrap();
     store.delete_task(id).await.unwrap();
     assert_eq!(store.task(id).await.unwrap(), None);
     assert!(store.task_result(id, "log").await.unwrap().is_none());
@@ -60,7 +63,7 @@ async fn a_task_is_deleted_with_its_files_and_leftovers_are_found(test: Test) {
     store.delete_task(id).await.unwrap();
 
     // Killed between row and files.
-    store.put_task_result(id, "log", b"story").await.unwrap();
+    store.put_task_result(&lease, "log", b"story").await.unwrap();
     std::fs::create_dir_all(store.task_dir(id).join("crash")).unwrap();
     std::fs::write(dir.path().join("tasks/notes"), b"of somebody else").unwrap();
     assert_eq!(store.remove_abandoned().await.unwrap(), 1);
