@@ -9,12 +9,17 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use object_store::{ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path as ObjectPath};
+use object_store::{
+    ObjectStore, ObjectStoreExt as _, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath,
+};
 use retrace_types::{Sha256, TaskId};
+use sha2::{Digest as _, Sha256 as Hasher};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{
     StoreError,
     package_cache::PackageCache,
+    package_files::{CHUNK_BYTES, PART_BYTES, PARTS_UNDER_WAY},
     s3::{self, S3Options},
     store::TASKS,
 };
@@ -97,6 +102,36 @@ impl Artifacts {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed("look for", name)(error)),
         }
+    }
+
+    /// Copies a file into the store, in the place of what is there, whole or not at all; not if the digest of what was read
+    /// is no good one. Says whether it was.
+    pub(crate) async fn write_file(
+        &self,
+        name: &ObjectPath,
+        path: &Path,
+        is_good: impl FnOnce(&Sha256) -> bool,
+    ) -> Result<bool, StoreError> {
+        let unreadable = |source| StoreError::File { path: path.to_owned(), source };
+        let failed = || failed("write", name);
+        let mut file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+        let upload = self.objects.put_multipart(name).await.map_err(failed())?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let length = file.read(&mut buffer).await.map_err(unreadable)?;
+            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+            hasher.update(chunk);
+            upload.wait_for_capacity(PARTS_UNDER_WAY).await.map_err(failed())?;
+            upload.write(chunk);
+        }
+        if !is_good(&Sha256::from_bytes(hasher.finalize().into())) {
+            upload.abort().await.map_err(failed())?;
+            return Ok(false);
+        }
+        upload.finish().await.map_err(failed())?;
+        Ok(true)
     }
 
     /// Removes an object; one that is gone is no error.

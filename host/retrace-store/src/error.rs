@@ -174,6 +174,9 @@ pub enum StoreError {
     /// Another process took over the sync of a repository.
     #[error("another process syncs the repository since the lock on it expired; nothing was changed, try again later")]
     LockLost,
+    /// Another process took over a job.
+    #[error("another process does the job since the lock on it expired; what was done stays done, try again later")]
+    JobLockLost,
     /// The system gives no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),

@@ -16,7 +16,7 @@ pub struct RepositoryLock {
     repository: RepositoryKey,
 }
 
-/// Who syncs a repository.
+/// Who syncs a repository, or does a [job](crate::JobLock).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockHolder {
     /// Its machine.
@@ -54,7 +54,7 @@ impl Owner {
         format!("{}/{}/{}/{:016x}", self.host, self.process, self.scope, self.number)
     }
 
-    fn from_row(text: &str) -> Result<Self, StoreError> {
+    pub(crate) fn from_row(text: &str) -> Result<Self, StoreError> {
         let parts: Vec<_> = text.split('/').collect();
         let invalid = || StoreError::invalid("owner of a lock", text);
         let [host, process, scope, number] = parts.as_slice() else { return Err(invalid()) };
@@ -66,8 +66,18 @@ impl Owner {
         })
     }
 
+    /// As others are told of it.
+    pub(crate) fn holder(self, expires_at: Timestamp) -> LockHolder {
+        LockHolder { host: self.host, process: self.process, expires_at }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_process(&mut self, process: u32) {
+        self.process = process;
+    }
+
     /// True if it was a process of this machine and is no more.
-    fn is_gone(&self, here: &Self) -> bool {
+    pub(crate) fn is_gone(&self, here: &Self) -> bool {
         self.scope == here.scope && !Path::new("/proc").join(self.process.to_string()).exists()
     }
 }
@@ -102,7 +112,7 @@ impl Store {
             }
             let Some((owner, expires_at)) = self.lock_owner(repository).await? else { continue };
             if !owner.is_gone(&self.owner) {
-                return Ok(Err(LockHolder { host: owner.host, process: owner.process, expires_at }));
+                return Ok(Err(owner.holder(expires_at)));
             }
             self.release(repository, &owner.to_row()).await?;
         }

@@ -11,19 +11,16 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use object_store::{ObjectStoreExt as _, WriteMultipart};
 use retrace_types::Sha256;
-use sha2::{Digest as _, Sha256 as Hasher};
 use tempfile::TempPath;
-use tokio::io::AsyncReadExt as _;
 
 use crate::{
     Store, StoreError,
-    artifacts::{Place, failed, package_name},
+    artifacts::{Place, package_name},
 };
 
 /// Bytes read at once.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Bytes of one part of an upload. Services take no smaller ones than 5 MiB, and no more than 10,000 parts.
 pub(crate) const PART_BYTES: usize = 8 << 20;
 /// Parts under way at once.
@@ -132,27 +129,11 @@ impl Store {
 
     /// Copies a package file into the store, in the place of what is there.
     async fn write_package_file(&self, path: &Path, sha256: &Sha256) -> Result<(), StoreError> {
-        let unreadable = |source| StoreError::File { path: path.to_owned(), source };
-        let name = package_name(sha256);
-        let failed = || failed("write", &name);
-        let mut file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-        let upload = self.artifacts.objects.put_multipart(&name).await.map_err(failed())?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; CHUNK_BYTES];
-        loop {
-            let length = file.read(&mut buffer).await.map_err(unreadable)?;
-            let Some(chunk) = buffer.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
-            hasher.update(chunk);
-            upload.wait_for_capacity(PARTS_UNDER_WAY).await.map_err(failed())?;
-            upload.write(chunk);
+        let is_it = |digest: &Sha256| digest == sha256;
+        if self.artifacts.write_file(&package_name(sha256), path, is_it).await? {
+            return Ok(());
         }
-        if Sha256::from_bytes(hasher.finalize().into()) != *sha256 {
-            upload.abort().await.map_err(failed())?;
-            return Err(StoreError::DigestMismatch { path: path.to_owned(), expected: *sha256 });
-        }
-        upload.finish().await.map_err(failed())?;
-        Ok(())
+        Err(StoreError::DigestMismatch { path: path.to_owned(), expected: *sha256 })
     }
 
     /// The bytes of the package that was there; 0 if there was none.

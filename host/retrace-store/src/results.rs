@@ -70,7 +70,7 @@ impl Store {
 }
 
 /// Without a try: where earlier versions put all results.
-fn folder(task: TaskId, results: Option<&str>) -> ObjectPath {
+pub(crate) fn folder(task: TaskId, results: Option<&str>) -> ObjectPath {
     let objects = task_objects(task);
     match results {
         Some(results) => objects.join(RESULTS).join(results),

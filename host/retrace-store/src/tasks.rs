@@ -160,7 +160,7 @@ impl Store {
         .await
         .map_err(failed("give up a task"))?;
         let statement = format!(
-            "UPDATE tasks SET lease_owner = $1, lease_expires_at = $2, attempts = attempts + 1,
+            "UPDATE tasks SET lease_owner = $1, lease_expires_at = $2, leased_at = $3, attempts = attempts + 1,
                  started_at = coalesce(started_at, $3)
              WHERE id = (SELECT id FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
                          AND (lease_expires_at IS NULL OR lease_expires_at <= $3)
@@ -310,7 +310,7 @@ pub(crate) fn expiry(now: i64, duration: Duration) -> i64 {
     now.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn read_task(row: &AnyRow) -> Result<Task, StoreError> {
+pub(crate) fn read_task(row: &AnyRow) -> Result<Task, StoreError> {
     let number = |column: &'static str| {
         let value: i64 = row.get(column);
         u8::try_from(value).map_err(|_| StoreError::invalid(column, value))

@@ -161,7 +161,7 @@ impl Store {
         Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename()?.parse().ok()).collect())
     }
 
-    async fn remove_task_files(&self, task: TaskId) -> Result<(), StoreError> {
+    pub(crate) async fn remove_task_files(&self, task: TaskId) -> Result<(), StoreError> {
         remove_folder(self.task_dir(task)).await?;
         let objects = task_objects(task);
         match &self.artifacts.place {
@@ -179,7 +179,7 @@ async fn remove_folder(path: PathBuf) -> Result<(), StoreError> {
 }
 
 /// The tasks that have a folder below `dir`; whatever else lies there is not ours.
-async fn task_folders(dir: &Path) -> Result<HashSet<TaskId>, StoreError> {
+pub(crate) async fn task_folders(dir: &Path) -> Result<HashSet<TaskId>, StoreError> {
     let failed = |source| StoreError::Folder { path: dir.to_owned(), source };
     let mut tasks = HashSet::new();
     let mut entries = match tokio::fs::read_dir(dir).await {
