@@ -120,9 +120,6 @@ async fn invocation(request: &GdbRequest<'_>) -> Result<Invocation, ChrootError>
     let gdb = request.gdb;
     let gdb = find_program(gdb).await.ok_or_else(|| ChrootError::NoGdb { gdb: gdb.to_owned() })?;
     let gdb = gdb.canonicalize().map_err(ChrootError::io("read", &gdb))?;
-    let bwrap = find_program("bwrap").await.ok_or(ChrootError::NoSandbox)?;
-    let missing = || retrace_process::ProcessError::NotFound { program: "prlimit".into() };
-    let prlimit = find_program("prlimit").await.ok_or_else(missing)?;
     let core = request.core.canonicalize().map_err(ChrootError::io("read", request.core))?;
 
     let script = request.work_dir.join("retrace.py");
@@ -135,12 +132,7 @@ async fn invocation(request: &GdbRequest<'_>) -> Result<Invocation, ChrootError>
     shown.extend(request.sysroot.outside().iter().map(|file| (file.clone(), file.clone())));
     let limits = &request.limits;
     let args = ["-nx", "-nh", "-batch", "-q", "-x", SCRIPT].map(OsString::from).to_vec();
-    let sandbox = Sandbox { program: &gdb, args, shown, prlimit: &prlimit, limits };
-    Ok(Invocation::new(bwrap)
-        .args(sandbox.bwrap_args())
-        .limits(limits.outer())
-        .time_limit(limits.wall_time)
-        .output_limit_bytes(limits.output_bytes))
+    Sandbox { program: &gdb, args, variables: Vec::new(), shown, network: false, limits }.invocation().await
 }
 
 /// What our script is told.

@@ -17,5 +17,5 @@ mod sysroot;
 
 pub use error::ChrootError;
 pub use gdb::{GdbReport, GdbRequest, GdbWarning, RawFrame, RawThread, backtrace};
-pub use sandbox::SandboxLimits;
+pub use sandbox::{Sandbox, SandboxLimits};
 pub use sysroot::{Skipped, Sysroot, SysrootModule};

@@ -1,6 +1,6 @@
-//! The command line of bubblewrap. What the debugger sees: the programs of the host, read-only; the files that it is
-//! given, read-only; an empty, bounded `/tmp` in memory. No network, no other process, no environment, no capability.
-//! Nothing of the host can be written.
+//! The command line of bubblewrap. What a program in it sees: the programs of the host, read-only; the files that it is
+//! given, read-only; an empty, bounded `/tmp` in memory. No other process, no environment, no capability, and no network
+//! unless the operator says so. Nothing of the host can be written.
 
 use std::{
     ffi::OsString,
@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use retrace_process::Limits;
+use retrace_process::{Invocation, Limits, ProcessError, find_program};
 
-/// What a debugger may use up.
+use crate::ChrootError;
+
+/// What a program in the sandbox may use up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxLimits {
     /// Time by the clock on the wall; the stacks printed until then are kept.
@@ -69,38 +71,69 @@ impl SandboxLimits {
 
 /// What to run, and what it sees.
 #[derive(Debug)]
-pub(crate) struct Sandbox<'a> {
+pub struct Sandbox<'a> {
     /// Absolute path of the program.
-    pub(crate) program: &'a Path,
+    pub program: &'a Path,
     /// Arguments.
-    pub(crate) args: Vec<OsString>,
+    pub args: Vec<OsString>,
+    /// Variables of the environment, beside `PATH`, `HOME` and `LC_ALL`.
+    pub variables: Vec<(&'static str, String)>,
     /// Host files and folders, each with its place in the sandbox; read-only.
-    pub(crate) shown: Vec<(PathBuf, PathBuf)>,
-    /// Absolute path of `prlimit`.
-    pub(crate) prlimit: &'a Path,
+    pub shown: Vec<(PathBuf, PathBuf)>,
+    /// True if it may reach the host's network; names can then be looked up and certificates be checked.
+    pub network: bool,
     /// What it may use up.
-    pub(crate) limits: &'a SandboxLimits,
+    pub limits: &'a SandboxLimits,
 }
 
 /// Folders of the host without which no program starts.
-const SYSTEM: [&str; 8] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache"];
+const SYSTEM: [&str; 9] =
+    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache", "/etc/alternatives"];
+
+/// Files of the host without which no name is looked up and no certificate is believed.
+const NETWORK: [&str; 6] =
+    ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/ca-certificates", "/etc/pki"];
 
 /// Debug information of the host: that of the sysroot must not be mixed with it.
 const HOST_DEBUG: &str = "/usr/lib/debug";
 
 impl Sandbox<'_> {
+    /// How to run the program in a sandbox: within the limits, in namespaces of its own, so that all its processes end with it.
+    ///
+    /// # Errors
+    /// [`ChrootError::NoSandbox`] without bubblewrap, [`ChrootError::Process`] without prlimit.
+    pub async fn invocation(&self) -> Result<Invocation, ChrootError> {
+        let bwrap = find_program("bwrap").await.ok_or(ChrootError::NoSandbox)?;
+        let missing = || ProcessError::NotFound { program: "prlimit".into() };
+        let prlimit = find_program("prlimit").await.ok_or_else(missing)?;
+        Ok(Invocation::new(bwrap)
+            .args(self.bwrap_args(&prlimit))
+            .limits(self.limits.outer())
+            .time_limit(self.limits.wall_time)
+            .output_limit_bytes(self.limits.output_bytes))
+    }
+
     /// The arguments of bwrap(1).
-    pub(crate) fn bwrap_args(&self) -> Vec<OsString> {
+    fn bwrap_args(&self, prlimit: &Path) -> Vec<OsString> {
         let mut args = Args::default();
         args.add(["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]);
+        if self.network {
+            args.add(["--share-net"]);
+        }
         // Text in UTF-8 is printed as it is; each thread of gdb would reserve 64 MiB of address space otherwise.
         for (name, value) in
             [("LC_ALL", "C.UTF-8"), ("PATH", "/usr/bin:/bin"), ("HOME", "/tmp"), ("MALLOC_ARENA_MAX", "4")]
         {
             args.add(["--setenv", name, value]);
         }
+        for (name, value) in &self.variables {
+            args.add(["--setenv", name, value]);
+        }
         for folder in SYSTEM {
             args.add(["--ro-bind-try", folder, folder]);
+        }
+        for path in NETWORK.into_iter().filter(|_| self.network) {
+            args.add(["--ro-bind-try", path, path]);
         }
         if Path::new(HOST_DEBUG).is_dir() {
             args.add(["--size", "65536", "--tmpfs", HOST_DEBUG]);
@@ -118,7 +151,7 @@ impl Sandbox<'_> {
             args.add(["--remount-ro", HOST_DEBUG]);
         }
         args.add(["--remount-ro", "/", "--chdir", "/tmp", "--"]);
-        args.0.push(self.prlimit.into());
+        args.0.push(prlimit.into());
         args.0.extend(self.limits.inner().prlimit_options().into_iter().map(OsString::from));
         args.add(["--"]);
         args.0.push(self.program.into());
@@ -157,15 +190,22 @@ mod tests {
     #[test]
     fn nothing_of_the_host_is_writable() {
         let limits = SandboxLimits::default();
-        let sandbox = Sandbox {
+        let mut sandbox = Sandbox {
             program: Path::new("/opt/gdb/bin/gdb"),
             args: vec!["-batch".into()],
+            variables: vec![("EVENT", "start".to_owned())],
             shown: vec![("/var/core".into(), "/x/core".into())],
-            prlimit: Path::new("/usr/bin/prlimit"),
+            network: true,
             limits: &limits,
         };
-        let args = sandbox.bwrap_args();
-        assert!(!args.iter().any(|arg| arg == "--bind" || arg == "--dev-bind" || arg == "--share-net"));
+        let prlimit = Path::new("/usr/bin/prlimit");
+        let args = sandbox.bwrap_args(prlimit);
+        assert!(args.iter().any(|arg| arg == "--share-net"));
+        assert!(!args.iter().any(|arg| arg == "--bind" || arg == "--dev-bind"));
+        sandbox.network = false;
+        let args = sandbox.bwrap_args(prlimit);
+        assert!(!args.iter().any(|arg| arg == "--share-net" || arg == "/etc/hosts"));
+        assert!(!args.iter().any(|arg| arg == "--bind" || arg == "--dev-bind"));
         let shown = |path: &str| args.windows(2).any(|pair| pair[0] == "--ro-bind" && pair[1] == path);
         assert!(shown("/opt/gdb") && shown("/var/core"));
     }

@@ -17,6 +17,7 @@ pub struct Invocation {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     working_dir: Option<PathBuf>,
+    stdin: Option<PathBuf>,
     time_limit: Duration,
     output_limit_bytes: usize,
     limits: Limits,
@@ -35,6 +36,7 @@ impl Invocation {
             args: Vec::new(),
             env: Vec::new(),
             working_dir: None,
+            stdin: None,
             time_limit: Self::DEFAULT_TIME_LIMIT,
             output_limit_bytes: Self::DEFAULT_OUTPUT_LIMIT_BYTES,
             limits: Limits::default(),
@@ -66,6 +68,13 @@ impl Invocation {
     #[must_use]
     pub fn working_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.working_dir = Some(dir.into());
+        self
+    }
+
+    /// Gives the program this file as its standard input; it is empty otherwise.
+    #[must_use]
+    pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdin = Some(path.into());
         self
     }
 
@@ -120,11 +129,16 @@ impl Invocation {
             command.args(self.limits.prlimit_options()).arg("--").arg(&program);
             command
         };
+        let start_failed = |source: io::Error| ProcessError::Start { program: self.program.clone(), source };
+        let stdin = match &self.stdin {
+            Some(path) => std::fs::File::open(path).map_err(start_failed)?.into(),
+            None => Stdio::null(),
+        };
         command
             .args(&self.args)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(output())
             .stderr(output())
             .process_group(0)
@@ -132,7 +146,6 @@ impl Invocation {
         if let Some(dir) = &self.working_dir {
             command.current_dir(dir);
         }
-        let start_failed = |source: io::Error| ProcessError::Start { program: self.program.clone(), source };
         command.spawn().map_err(start_failed)
     }
 }
@@ -151,6 +164,7 @@ impl fmt::Debug for Invocation {
             .field("args", &self.args)
             .field("env", &names)
             .field("working_dir", &self.working_dir)
+            .field("stdin", &self.stdin)
             .field("time_limit", &self.time_limit)
             .field("output_limit_bytes", &self.output_limit_bytes)
             .field("limits", &self.limits)

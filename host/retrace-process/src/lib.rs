@@ -1,7 +1,7 @@
 //! The one place that spawns programs.
 //!
-//! Promises, for every program started here: no shell; nothing of our environment; standard input is empty; its own
-//! process group, which is killed as a whole when the time is up, when the future or the [`Child`] is dropped, and on
+//! Promises, for every program started here: no shell; nothing of our environment; standard input is empty or a
+//! file; its own process group, which is killed as a whole when the time is up, when the future or the [`Child`] is dropped, and on
 //! panic; output kept up to a limit, the rest read and dropped; resource limits set before its first instruction.
 //!
 //! A program that leaves its process group (`setsid`) escapes the kill; what may do so runs inside a sandbox with its

@@ -213,6 +213,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_may_be_the_standard_input() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "words").unwrap();
+        let output = run(&Invocation::new("cat").stdin_file(file.path())).await.unwrap();
+        assert_eq!(output.stdout, b"words");
+        let error = run(&Invocation::new("cat").stdin_file("/no/such/file")).await.unwrap_err();
+        assert!(matches!(error, ProcessError::Start { .. }), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_failure_carries_status_and_the_end_of_the_error_output() {
         let error = run(&shell("seq 1 5000 >&2; echo because >&2; exit 3")).await.unwrap_err();
         let ProcessError::Failed { status, stderr_tail, .. } = &error else { panic!("{error}") };

@@ -390,12 +390,12 @@ async fn in_sandbox(script: &str, limits: SandboxLimits) -> Output {
     let sandbox = Sandbox {
         program: Path::new("/bin/sh"),
         args: ["-c".into(), script.into()].to_vec(),
+        variables: Vec::new(),
         shown: vec![(shown.clone(), "/.retrace/shown".into())],
-        prlimit: &find_program("prlimit").await.unwrap(),
+        network: false,
         limits: &limits,
     };
-    let call = Invocation::new("bwrap").args(sandbox.bwrap_args()).limits(limits.outer()).time_limit(limits.wall_time);
-    let output = capture(&call).await.unwrap();
+    let output = capture(&sandbox.invocation().await.unwrap()).await.unwrap();
     assert_eq!(fs::read_dir(&shown).unwrap().count(), 0, "the sandbox wrote to the host");
     output
 }
