@@ -27,6 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "retrace-mirror",
             "retrace-package",
             "retrace-plugin-host",
+            // Hooks are programs.
+            "retrace-process",
             "retrace-store",
             "retrace-types",
         ],

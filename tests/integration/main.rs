@@ -20,4 +20,5 @@ mod refused;
 mod serve;
 mod shared;
 mod tutorial;
+mod upkeep;
 mod view;

@@ -144,6 +144,17 @@ if tool_is_stale javascript package.json; then
     (cd "$tools/javascript" && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --silent)
     printf '%s\n' "$made_from" >"$tools/javascript/.made-from"
 fi
+# A mail server for the tests of notifications.
+smtp=(aiosmtpd==1.4.6 atpublic==9.0.0 attrs==26.1.0)
+if [[ -f $tools/smtp/.made-from && $(<"$tools/smtp/.made-from") == "${smtp[*]}" ]]; then
+    printf 'setup: the mail server of the tests: there\n'
+else
+    printf 'setup: installing the mail server of the tests\n'
+    rm -rf "${tools:?}/smtp"
+    python3 -m venv "$tools/smtp"
+    "$tools/smtp/bin/pip" install --quiet --disable-pip-version-check "${smtp[@]}"
+    printf '%s\n' "${smtp[*]}" >"$tools/smtp/.made-from"
+fi
 if tool_is_stale python requirements.txt; then
     python3 -m venv "$tools/python"
     "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r "$tools/python/requirements.txt"

@@ -74,6 +74,10 @@ pub(crate) enum Command {
         exit_with_parent: bool,
     },
 
+    /// Remove what has no use any more: old tasks, abandoned uploads, folders of killed jobs, cached files beyond a size
+    #[command(after_help = crate::commands::gc::HELP)]
+    Gc(crate::commands::gc::Args),
+
     /// Print a completion script for a shell
     #[command(after_help = "Example: retrace completions bash > /etc/bash_completion.d/retrace")]
     Completions {
@@ -213,6 +217,9 @@ pub(crate) enum ConfigCommand {
     Show,
     /// Look for mistakes; exit code 2 if there is one
     Check,
+    /// Turn the configuration of retrace-server, the predecessor, into one for Retrace
+    #[command(after_help = crate::commands::config::import::HELP)]
+    Import(crate::commands::config::import::Args),
 }
 
 #[cfg(test)]

@@ -4,23 +4,27 @@
 mod access;
 mod artifacts;
 mod server;
+mod upkeep;
 
 use std::{
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use retrace_mirror::Rule;
 use retrace_plugin_host::Limits as PluginLimits;
 use retrace_types::DistroId;
+use retrace_worker::{Hooks, Notifier};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use access::AccessConfig;
 use artifacts::ArtifactsConfig;
 pub(crate) use server::ServerConfig;
+use upkeep::{GcConfig, HookConfig, NotifyConfig};
 
 /// Where the file lies when neither `--config` nor `RETRACE_CONFIG` names one.
 const SYSTEM_FILE: &str = "/etc/retrace/retrace.toml";
@@ -55,6 +59,10 @@ pub(crate) struct Config {
     /// are those of [`Rule`].
     pub(crate) repository: Vec<Rule>,
     pub(crate) artifacts: ArtifactsConfig,
+    /// Programs that are run at points of a task's life.
+    pub(crate) hooks: Vec<HookConfig>,
+    /// Folder of further ones: each executable file in `<hook_dir>/<event>/`.
+    pub(crate) hook_dir: PathBuf,
     pub(crate) plugins: PluginsConfig,
     pub(crate) mirror: MirrorConfig,
     pub(crate) publish: PublishConfig,
@@ -62,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) limits: LimitsConfig,
     pub(crate) server: ServerConfig,
     pub(crate) worker: WorkerConfig,
+    pub(crate) gc: GcConfig,
+    pub(crate) notify: NotifyConfig,
 }
 
 /// `[plugins]`
@@ -134,6 +144,10 @@ pub(crate) struct WorkerConfig {
     pub(crate) poll_milliseconds: u64,
     /// Address and port at which the worker answers `/metrics`. Empty: nowhere.
     pub(crate) metrics_listen: String,
+    /// Longest time for one try of a task, from when a worker takes it; 0: no limit.
+    pub(crate) task_timeout_s: u64,
+    /// What a task may take of the disk in the work folder: its core, decompressed, without holes.
+    pub(crate) max_task_disk_mib: u64,
 }
 
 impl Default for Config {
@@ -148,6 +162,8 @@ impl Default for Config {
             keys_dir: prefix.join("share/retrace/gpg"),
             repository: Vec::new(),
             artifacts: ArtifactsConfig::default(),
+            hooks: Vec::new(),
+            hook_dir: config_dir().join("hooks"),
             plugins: PluginsConfig::default(),
             mirror: MirrorConfig::default(),
             publish: PublishConfig::default(),
@@ -155,6 +171,8 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             server: ServerConfig::default(),
             worker: WorkerConfig::default(),
+            gc: GcConfig::default(),
+            notify: NotifyConfig::default(),
         }
     }
 }
@@ -191,7 +209,14 @@ impl Default for LimitsConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { lease_seconds: 60, parallel_tasks: 0, poll_milliseconds: 500, metrics_listen: String::new() }
+        Self {
+            lease_seconds: 60,
+            parallel_tasks: 0,
+            poll_milliseconds: 500,
+            metrics_listen: String::new(),
+            task_timeout_s: 3600,
+            max_task_disk_mib: 64 * 1024,
+        }
     }
 }
 
@@ -217,7 +242,7 @@ impl Config {
     }
 
     /// The configuration that this text and these variables give.
-    fn parse(text: &str, environment: &BTreeMap<String, String>) -> Result<Self> {
+    pub(crate) fn parse(text: &str, environment: &BTreeMap<String, String>) -> Result<Self> {
         let mut table: Table = text.parse().context("it is not TOML")?;
         let known = Self::keys()?;
         for (name, value) in environment {
@@ -292,7 +317,27 @@ impl Config {
             }
         }
         problems.extend(self.server.problems());
+        problems.extend(self.gc.problems());
+        problems.extend(self.hooks().problems());
+        problems.extend(Notifier::problems(&self.notify.options()));
         problems
+    }
+
+    /// Where jobs have their folders: on the file system of the cache, so that links into it work.
+    pub(crate) fn work_dir(&self) -> PathBuf {
+        self.cache_dir.join("work")
+    }
+
+    /// The hooks of the configuration and of their folder.
+    pub(crate) fn hooks(&self) -> Hooks {
+        let configured = self.hooks.iter().map(HookConfig::hook).collect();
+        Hooks::new(configured, Some(self.hook_dir.clone()), self.work_dir())
+    }
+}
+
+impl WorkerConfig {
+    pub(crate) fn task_timeout(&self) -> Option<Duration> {
+        (self.task_timeout_s > 0).then(|| Duration::from_secs(self.task_timeout_s))
     }
 }
 
@@ -405,7 +450,7 @@ mod tests {
     fn limits_of_plugins_can_be_set_in_file_and_environment() {
         let text = "[plugins]\npriority = ['rocky', 'almalinux']\n[plugins.limits]\ndeadline_ms = 250";
         let config = parse(text, &[("RETRACE_PLUGINS_LIMITS_FILE_BYTES", "1000")]).unwrap();
-        assert_eq!(config.plugins.limits.deadline, std::time::Duration::from_millis(250));
+        assert_eq!(config.plugins.limits.deadline, Duration::from_millis(250));
         assert_eq!(config.plugins.limits.file_bytes, 1000);
         assert_eq!(config.plugins.priority.len(), 2);
         assert!(parse("[plugins.limits]\ndeadline = 5", &[]).is_err());

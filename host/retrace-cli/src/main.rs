@@ -16,7 +16,7 @@ use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{Args, Command, LogFormat},
+    args::{Args, Command, ConfigCommand, LogFormat},
     commands::plugin::PluginCommand,
     config::Config,
 };
@@ -44,6 +44,8 @@ fn run(args: Args) -> Result<ExitCode> {
     match &args.command {
         Command::Completions { shell } => return commands::docs::completions(*shell),
         Command::Man { dir } => return commands::docs::man(dir),
+        // It is how one gets a configuration.
+        Command::Config(ConfigCommand::Import(arguments)) => return commands::config::import::run(arguments),
         Command::Plugin(PluginCommand::Compile(arguments)) => return commands::plugin::compile::run(arguments),
         _ => {}
     }
@@ -61,6 +63,7 @@ fn run(args: Args) -> Result<ExitCode> {
             Command::Mirror(command) => commands::mirror::run(&config, &command).await,
             Command::Plugin(command) => commands::plugin::run(&config, &command).await,
             Command::Config(command) => commands::config::run(&config, &command),
+            Command::Gc(arguments) => commands::gc::run(&config, &arguments).await,
             Command::Serve => {
                 commands::serve::serve(&config, args.config.as_deref(), args.verbose, args.log_format).await
             }

@@ -12,7 +12,7 @@ use retrace_plugin_host::{
 };
 use retrace_store::{Store, StoreOptions};
 use retrace_types::DistroId;
-use retrace_worker::{Analyzer, AnalyzerOptions};
+use retrace_worker::{Analyzer, AnalyzerOptions, Gc};
 
 use crate::config::Config;
 
@@ -193,7 +193,7 @@ async fn analyzer_with(config: &Config, plugins: Arc<PluginHost>) -> Result<Anal
     let mirror = mirror(config, store.clone())?;
     let cache = file_cache(config)?;
     let options = AnalyzerOptions {
-        work_dir: config.cache_dir.join("work"),
+        work_dir: config.work_dir(),
         gdb: config.gdb.program.clone(),
         sandbox: SandboxLimits {
             wall_time: Duration::from_secs(config.gdb.time_limit_seconds),
@@ -201,6 +201,12 @@ async fn analyzer_with(config: &Config, plugins: Arc<PluginHost>) -> Result<Anal
             ..SandboxLimits::default()
         },
         max_core_bytes: config.limits.core_size_mib.saturating_mul(MIB),
+        max_disk_bytes: config.worker.max_task_disk_mib.saturating_mul(MIB),
     };
     Ok(Analyzer::new(store, mirror, plugins, cache, options))
+}
+
+/// What removes old things of this store, and of this machine's cache.
+pub(crate) fn gc(config: &Config, store: Store) -> Result<Gc> {
+    Ok(Gc::new(store, file_cache(config)?, config.hooks(), config.gc.options(config)))
 }

@@ -68,6 +68,8 @@ pub fn is_compressed(start: &[u8]) -> bool {
 pub struct DecompressLimits {
     /// Most bytes of output, holes included. Default 16 GiB.
     pub max_output_bytes: u64,
+    /// Most bytes of output that are written to the disk: holes do not count. Default 16 GiB.
+    pub max_stored_bytes: u64,
     /// Most memory for the window (dictionary) that xz and zstd data asks for. Default 128 MiB, which is what
     /// `xz -9` and `zstd -19` need and what zstd(1) accepts; the other formats need below 10 MiB.
     pub max_window_bytes: u64,
@@ -75,7 +77,7 @@ pub struct DecompressLimits {
 
 impl Default for DecompressLimits {
     fn default() -> Self {
-        Self { max_output_bytes: 16 << 30, max_window_bytes: 128 << 20 }
+        Self { max_output_bytes: 16 << 30, max_stored_bytes: 16 << 30, max_window_bytes: 128 << 20 }
     }
 }
 
@@ -96,8 +98,8 @@ pub struct Decompressed {
 /// first bytes. Memory does not depend on the sizes; the cursor of `output` is not moved.
 ///
 /// # Errors
-/// [`CoreError::NotCompressed`], [`CoreError::Decompress`], [`CoreError::TooLarge`], [`CoreError::Write`], or
-/// [`CoreError::Read`] if the first bytes cannot be had. `output` then holds what was decompressed before, and is of
+/// [`CoreError::NotCompressed`], [`CoreError::Decompress`], [`CoreError::TooLarge`], [`CoreError::TooMuchDisk`],
+/// [`CoreError::Write`], or [`CoreError::Read`] if the first bytes cannot be had. `output` then holds what was decompressed before, and is of
 /// no use.
 pub fn decompress(input: impl Read, output: &mut File, limits: &DecompressLimits) -> Result<Decompressed, CoreError> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
@@ -117,6 +119,9 @@ pub fn decompress(input: impl Read, output: &mut File, limits: &DecompressLimits
             return Err(CoreError::TooLarge { limit_bytes: limits.max_output_bytes });
         }
         sparse.append(block)?;
+        if sparse.stored > limits.max_stored_bytes {
+            return Err(CoreError::TooMuchDisk { limit_bytes: limits.max_stored_bytes });
+        }
         match end {
             None => {}
             Some(Ok(())) => break false,

@@ -77,6 +77,14 @@ pub enum CoreError {
         /// [`DecompressLimits::max_output_bytes`](crate::DecompressLimits::max_output_bytes).
         limit_bytes: u64,
     },
+    /// The decompressed core takes more of the disk than allowed, holes left out.
+    #[error(
+        "the core takes more than {limit_bytes} bytes of the disk when decompressed: raise the limit if it is wanted"
+    )]
+    TooMuchDisk {
+        /// [`DecompressLimits::max_stored_bytes`](crate::DecompressLimits::max_stored_bytes).
+        limit_bytes: u64,
+    },
     /// The decompressed core could not be written.
     #[error("cannot write the decompressed core: check the space left on its disk")]
     Write(#[source] io::Error),

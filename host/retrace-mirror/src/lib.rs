@@ -71,4 +71,5 @@ pub use resolve::{Found, Member, Resolved, WantedModule};
 pub use retrace_package::{SignError, Signer};
 pub use status::{LastFailure, RepositoryStatus, status};
 pub use sync::{Outcome, RepositoryReport, SyncReport};
+pub use transfer::tls_config;
 pub use verify::{Fault, Finding, Repair, VerifyOptions, VerifyReport};

@@ -28,6 +28,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use retrace_types::{DistroId, RepositorySpec, Sha256};
 
 pub(crate) use listing::{Listed, Wanted};
+pub use tls::client_config as tls_config;
 
 use crate::{
     Access, MirrorError, MirrorOptions, Progress,

@@ -6,8 +6,9 @@ use std::{
     time::Instant,
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use retrace_chroot::{GdbReport, GdbRequest, SandboxLimits, Sysroot, SysrootModule};
-use retrace_coredump::{CoreFacts, Module, ModuleKind};
+use retrace_coredump::{CoreFacts, DecompressLimits, Module, ModuleKind};
 use retrace_mirror::{Mirror, Progress, WantedModule};
 use retrace_package::{Cached, FileCache};
 use retrace_plugin_host::{PluginHost, Registry};
@@ -15,18 +16,18 @@ use retrace_store::{Scope, Store};
 use retrace_types::{
     Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, StepTiming, TaskStatus,
 };
+use tokio_util::sync::CancellationToken;
 
-use tempfile::TempDir;
 
 use crate::{
-    AnalyzeError,
+    AnalyzeError, HookEvent,
     assemble::{self, ModuleState, Parts},
     intake::{self, Intake},
     left_out,
     packages::{Packages, fill_request, module_state, not_mirrored},
     release::{self, Decided},
     story::Story,
-    work_folder,
+    work_folder::{self, WorkFolder},
 };
 
 /// Where an [`Analyzer`] works and what it allows.
@@ -40,6 +41,8 @@ pub struct AnalyzerOptions {
     pub sandbox: SandboxLimits,
     /// Largest core after decompression, in bytes; holes count.
     pub max_core_bytes: u64,
+    /// Most bytes that a job may take on the disk: what is written of a decompressed core, without holes.
+    pub max_disk_bytes: u64,
 }
 
 /// What to analyze, and what is known beside the core.
@@ -72,6 +75,11 @@ pub struct Analysis {
 pub trait Observer: Progress + Sync {
     /// The task is at this step now.
     fn status(&self, _status: TaskStatus) {}
+
+    /// The task has come to this point; it goes on when the future ends, or ends in its error.
+    fn reached(&self, _point: HookEvent) -> BoxFuture<'_, Result<(), AnalyzeError>> {
+        std::future::ready(Ok(())).boxed()
+    }
 }
 
 impl Observer for () {}
@@ -106,7 +114,7 @@ impl Analyzer {
     }
 
     /// A folder for the files of a job, which is removed with it.
-    pub(crate) fn work_folder(&self) -> Result<TempDir, AnalyzeError> {
+    pub(crate) fn work_folder(&self) -> Result<WorkFolder, AnalyzeError> {
         let work_dir = &self.options.work_dir;
         work_folder::create(work_dir).map_err(|source| AnalyzeError::WorkDir { path: work_dir.clone(), source })
     }
@@ -166,6 +174,7 @@ impl Job<'_> {
         self.finish_step("release", start);
 
         self.observer.status(TaskStatus::Init);
+        self.observer.reached(HookEvent::PrePrepareDebuginfo).await?;
         let start = Instant::now();
         let packages = match &scope {
             Some(scope) => self.resolve(scope, &facts).await?,
@@ -176,7 +185,9 @@ impl Job<'_> {
             Packages::default()
         });
         self.finish_step("packages", start);
+        self.observer.reached(HookEvent::PostPrepareDebuginfo).await?;
 
+        self.observer.reached(HookEvent::PrePrepareEnvironment).await?;
         let start = Instant::now();
         let executable = self.executable(&facts);
         let sysroot_dir = self.request.keep_sysroot.clone().unwrap_or_else(|| work.path().join("sysroot"));
@@ -185,8 +196,10 @@ impl Job<'_> {
         let wanted = |module: &Module| all || left_out::is_wanted(module, executable.as_deref());
         let (mut sysroot, mut modules) = self.files(&sysroot_dir, &facts, &packages, wanted).await?;
         self.finish_step("files", start);
+        self.observer.reached(HookEvent::PostPrepareEnvironment).await?;
 
         self.observer.status(TaskStatus::Backtrace);
+        self.observer.reached(HookEvent::PreRetrace).await?;
         let start = Instant::now();
         self.observer.step("Running the debugger");
         let script_dir = work.path().join("gdb");
@@ -247,8 +260,16 @@ impl Job<'_> {
     async fn intake(&self, work_dir: &Path) -> Result<Intake, AnalyzeError> {
         self.observer.step("Reading the core");
         let (core, work_dir) = (self.request.core.clone(), work_dir.to_owned());
-        let max_core_bytes = self.analyzer.options.max_core_bytes;
-        let reading = tokio::task::spawn_blocking(move || intake::open(&core, &work_dir, max_core_bytes));
+        let AnalyzerOptions { max_core_bytes, max_disk_bytes, .. } = self.analyzer.options;
+        let limits = DecompressLimits {
+            max_output_bytes: max_core_bytes,
+            max_stored_bytes: max_disk_bytes,
+            ..DecompressLimits::default()
+        };
+        // A thread does not end with the future that waits for it.
+        let stop = CancellationToken::new();
+        let _stopped_with_this = stop.clone().drop_guard();
+        let reading = tokio::task::spawn_blocking(move || intake::open(&core, &work_dir, &limits, &stop));
         reading.await.map_err(|source| AnalyzeError::StepLost { step: "facts", source })?
     }
 

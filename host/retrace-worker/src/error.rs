@@ -41,6 +41,9 @@ pub enum AnalyzeError {
     /// The environment or the debugger failed.
     #[error("cannot make the backtrace")]
     Chroot(#[from] ChrootError),
+    /// The operator wants a hook to succeed that did not.
+    #[error("{0}")]
+    Hook(String),
     /// A step stopped before its end.
     #[error("the step `{step}` stopped before its end; this is a defect, please report it")]
     StepLost {

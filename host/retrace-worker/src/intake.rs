@@ -2,11 +2,12 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
+    io::{self, Read, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
 
 use retrace_coredump::{CoreFacts, DecompressLimits, Limits};
+use tokio_util::sync::CancellationToken;
 
 use crate::AnalyzeError;
 
@@ -23,7 +24,12 @@ pub(crate) struct Intake {
 }
 
 /// Reads the facts of the core at `path`. Blocking.
-pub(crate) fn open(path: &Path, work_dir: &Path, max_core_bytes: u64) -> Result<Intake, AnalyzeError> {
+pub(crate) fn open(
+    path: &Path,
+    work_dir: &Path,
+    limits: &DecompressLimits,
+    stop: &CancellationToken,
+) -> Result<Intake, AnalyzeError> {
     let unreadable = |source| AnalyzeError::Open { path: path.to_owned(), source };
     let unusable = |source| AnalyzeError::Core { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
@@ -36,8 +42,8 @@ pub(crate) fn open(path: &Path, work_dir: &Path, max_core_bytes: u64) -> Result<
         let in_work_dir = |source| AnalyzeError::WorkDir { path: plain_path.clone(), source };
         let mut plain =
             File::options().read(true).write(true).create_new(true).open(&plain_path).map_err(in_work_dir)?;
-        let limits = DecompressLimits { max_output_bytes: max_core_bytes, ..DecompressLimits::default() };
-        let decompressed = retrace_coredump::decompress(file, &mut plain, &limits).map_err(unusable)?;
+        let input = UntilStopped { file, stop };
+        let decompressed = retrace_coredump::decompress(input, &mut plain, limits).map_err(unusable)?;
         (plain_path, plain, Some(decompressed.size_bytes))
     } else {
         // Other processes get this path: it has to mean the same in any working folder.
@@ -45,4 +51,19 @@ pub(crate) fn open(path: &Path, work_dir: &Path, max_core_bytes: u64) -> Result<
     };
     let facts = retrace_coredump::read_facts(&file, &Limits::default()).map_err(unusable)?;
     Ok(Intake { core, facts, decompressed_bytes })
+}
+
+/// A file that cannot be read any more once nobody waits for it.
+struct UntilStopped<'a> {
+    file: File,
+    stop: &'a CancellationToken,
+}
+
+impl Read for UntilStopped<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.is_cancelled() {
+            return Err(io::Error::other("the job was stopped"));
+        }
+        self.file.read(buffer)
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Analyzer::analyze`] is the whole pipeline: intake, facts, release, packages, files, backtrace. The decisions are
 //! pure (`release`, `assemble`); the other crates do the work. [`run_tasks`] puts a lease, a heartbeat
-//! and the store around it.
+//! and the store around it, and runs [`Hooks`]. Beside it [`Gc`] removes what is old, and [`Notifier`] tells others what ended.
 //!
 //! Promises: a module is used only when its file has the build-id that the core names; every failure and every
 //! imperfect frame carries a typed reason and what would mend it; killing the process at any instant leaves nothing but
@@ -13,14 +13,23 @@
 mod analyze;
 mod assemble;
 mod error;
+mod event;
+mod gc;
+mod hooks;
 mod intake;
 mod left_out;
+mod notify;
 mod packages;
 mod release;
 mod story;
 mod task;
+mod task_hooks;
 mod work_folder;
 
 pub use analyze::{Analysis, AnalyzeRequest, Analyzer, AnalyzerOptions, Observer};
 pub use error::AnalyzeError;
+pub use event::{EVENT_SCHEMA, EventDocument, FilesDocument, TaskDocument};
+pub use gc::{Gc, GcAction, GcError, GcFailure, GcItem, GcOptions, GcReport, GcTotal, TaskFate, fate};
+pub use hooks::{Hook, HookEvent, HookOptions, Hooks};
+pub use notify::{EmailTarget, Notifier, NotifyEvent, NotifyOptions, SmtpOptions, SmtpTls, WebhookTarget};
 pub use task::{TaskLoopOptions, run_tasks};

@@ -30,6 +30,10 @@ impl Story {
         self.push('E', line);
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn into_text(self) -> String {
         self.text
     }

@@ -9,16 +9,22 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use futures_util::future::join_all;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 use metrics::histogram;
 use retrace_mirror::Progress;
-use retrace_store::{Lease, Outcome, Store, StoreError, Task};
-use retrace_types::{TaskKind, TaskStatus};
+use retrace_store::{Lease, Outcome, Store, StoreError};
+use retrace_types::{TaskId, TaskKind, TaskStatus};
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::{Analysis, AnalyzeRequest, Analyzer, Observer, story::Story};
+use crate::{
+    Analysis, AnalyzeError, AnalyzeRequest, Analyzer, HookEvent, Hooks, Observer, story::Story, task_hooks::TaskHooks,
+    work_folder::WorkFolder,
+};
 
 /// Most bytes read of the small text files of an upload; the server allows fewer.
 const MAX_TEXT_BYTES: u64 = 4096;
@@ -42,6 +48,10 @@ pub struct TaskLoopOptions {
     pub parallel: usize,
     /// Tasks that all workers together may work on at once.
     pub most_running: u64,
+    /// Longest time for one try of a task, by the clock on the wall: it is then finished as failed. None: no limit.
+    pub task_timeout: Option<Duration>,
+    /// Programs that are run at points of a task's life.
+    pub hooks: Hooks,
 }
 
 /// Takes tasks until `stop` is cancelled; those at hand are then given back.
@@ -124,7 +134,8 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
     let work = async {
         let task = patiently(async || store.task(id).await).await?.with_context(|| format!("task {id} vanished"))?;
         tracing::info!("Retracing task {id}");
-        let outcome = retrace(analyzer, lease, &task, status).await;
+        let hooks = TaskHooks::new(&options.hooks, store, lease, &task);
+        let outcome = retrace(analyzer, options.task_timeout, &hooks, status).await;
         let finished = patiently(async || store.finish(lease, &outcome).await).await;
         finished.with_context(|| format!("cannot finish task {id}"))?;
         Ok::<_, anyhow::Error>((task, outcome))
@@ -137,10 +148,8 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
         }
     };
     // Only now: a worker that is killed before needs the input again. The debugging kind keeps it for a person.
-    if task.kind != TaskKind::Debug
-        && let Err(error) = store.remove_input(id).await
-    {
-        tracing::warn!(error = %format_args!("{:#}", anyhow::Error::new(error)), "cannot remove the input of a finished task");
+    if task.kind != TaskKind::Debug {
+        clean(store, &TaskHooks::new(&options.hooks, store, lease, &task), id, &outcome).await;
     }
     let message = match &outcome {
         Outcome::Success => "finished".to_owned(),
@@ -179,46 +188,91 @@ async fn keep_lease(
     }
 }
 
-/// Retraces and stores the result; every failure becomes the task's outcome, with its story.
-async fn retrace(analyzer: &Analyzer, lease: &Lease, task: &Task, status: watch::Sender<TaskStatus>) -> Outcome {
-    let store = analyzer.store();
-    let failed = |error: anyhow::Error| format!("{error:#}");
-    let result = match task.kind {
-        TaskKind::Vmcore => Err("kernel dumps are not supported yet: send the core of a process".to_owned()),
-        TaskKind::Coredump | TaskKind::Debug => analyze(analyzer, lease, status).await.map_err(failed),
+/// Retraces within the time limit and stores the result; every failure becomes the task's outcome, with its story. Dropped,
+/// it ends whatever was started with all its children.
+async fn retrace(
+    analyzer: &Analyzer,
+    limit: Option<Duration>,
+    hooks: &TaskHooks<'_>,
+    status: watch::Sender<TaskStatus>,
+) -> Outcome {
+    let step = status.subscribe();
+    let working = within(limit, analyze(analyzer, hooks, status));
+    let result = match working.await {
+        Some(result) => result.map_err(|error| format!("{error:#}")),
+        None => Err(too_long(limit.unwrap_or_default(), *step.borrow())),
     };
-    for timing in result.iter().flat_map(|analysis| &analysis.backtrace.timings) {
+    for timing in result.iter().flat_map(|(analysis, _)| &analysis.backtrace.timings) {
         histogram!("retrace_step_seconds", "step" => timing.step.clone()).record(timing.milliseconds / 1000.0);
     }
-    let mut results = Vec::new();
-    match &result {
-        Ok(analysis) => match serde_json::to_vec(&analysis.backtrace) {
-            Ok(document) => {
-                results.push(("backtrace.json", document));
-                results.push(("log", analysis.story.clone().into_bytes()));
-                results.push(("backtrace", analysis.text.clone().into_bytes()));
-            }
-            Err(error) => return Outcome::Failure { message: format!("cannot write the result: {error}") },
-        },
+    // The input is there for the hooks, until they are through.
+    let (result, _input) = match result {
+        Ok((analysis, input)) => (Ok(analysis), Some(input)),
+        Err(message) => (Err(message), None),
+    };
+    let log = match &result {
+        Ok(analysis) => analysis.story.clone(),
         Err(message) => {
             let mut story = Story::default();
             story.fail(&format!("Task failed: {message}"));
-            results.push(("log", story.into_text().into_bytes()));
+            story.into_text()
+        }
+    };
+    let mut outcome = match (store_results(hooks, result.as_ref().ok(), &log).await, result) {
+        (_, Err(message)) => Outcome::Failure { message },
+        (Err(error), Ok(_)) => Outcome::Failure { message: format!("cannot store the result: {error:#}") },
+        (Ok(()), Ok(_)) => Outcome::Success,
+    };
+    if outcome == Outcome::Success {
+        let done = match hooks.run(HookEvent::PostRetrace, None).await {
+            Ok(()) => hooks.run(HookEvent::Success, Some(&outcome)).await,
+            failed => failed,
+        };
+        if let Err(message) = done {
+            outcome = Outcome::Failure { message };
         }
     }
-    for (name, content) in results {
-        if let Err(error) = patiently(async || store.put_task_result(lease, name, &content).await).await {
-            let message = format!("cannot store the result: {:#}", anyhow::Error::new(error));
-            return Outcome::Failure { message: result.err().unwrap_or(message) };
-        }
+    if let Outcome::Failure { .. } = outcome {
+        // Nothing can fail any more: what it says stands in the log.
+        let _ = hooks.run(HookEvent::Fail, Some(&outcome)).await;
     }
-    match result {
-        Ok(_) => Outcome::Success,
-        Err(message) => Outcome::Failure { message },
+    let said = hooks.log();
+    if !said.is_empty()
+        && let Err(error) = store_result(hooks, "log", (log + &said).as_bytes()).await
+    {
+        tracing::warn!(%error, "cannot add to the log of a task");
+    }
+    outcome
+}
+
+/// The answer of a future, or none if it takes longer.
+async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+        None => Some(future.await),
     }
 }
 
-async fn analyze(analyzer: &Analyzer, lease: &Lease, status: watch::Sender<TaskStatus>) -> Result<Analysis> {
+/// Why a task ended that ran for too long.
+pub(crate) fn too_long(limit: Duration, step: TaskStatus) -> String {
+    format!(
+        "it was ended after {} s, the limit of a task, while at the step `{}`; send it again when the machine has less to do, \
+         or ask the operator to raise worker.task_timeout_s",
+        limit.as_secs(),
+        step.sentence()
+    )
+}
+
+/// The analysis, and the folder that holds the input.
+async fn analyze(
+    analyzer: &Analyzer,
+    hooks: &TaskHooks<'_>,
+    status: watch::Sender<TaskStatus>,
+) -> Result<(Analysis, WorkFolder)> {
+    let task = hooks.task();
+    if task.kind == TaskKind::Vmcore {
+        anyhow::bail!("kernel dumps are not supported yet: send the core of a process");
+    }
     // Fetched from the bucket, if there is one; removed with this value.
     let folder = analyzer.work_folder()?;
     let into = folder.path().join("input");
@@ -226,9 +280,11 @@ async fn analyze(analyzer: &Analyzer, lease: &Lease, status: watch::Sender<TaskS
     let crash = patiently(async || {
         // Of a try that broke off.
         let _ = tokio::fs::remove_dir_all(&into).await;
-        store.task_input(lease.task, &into).await
+        store.task_input(task.id, &into).await
     })
     .await?;
+    hooks.has_input(&crash);
+    hooks.run(HookEvent::Start, None).await.map_err(anyhow::Error::msg)?;
     let request = AnalyzeRequest {
         core: crash.join("coredump"),
         os_release: read_text(&crash, &["os_release_in_rootdir", "os_release", "release"]).await?,
@@ -236,7 +292,37 @@ async fn analyze(analyzer: &Analyzer, lease: &Lease, status: watch::Sender<TaskS
         executable: read_text(&crash, &["executable"]).await?,
         keep_sysroot: None,
     };
-    Ok(analyzer.analyze(&request, &StatusObserver { status }).await?)
+    let analysis = analyzer.analyze(&request, &TaskObserver { status, hooks }).await?;
+    Ok((analysis, folder))
+}
+
+/// The backtrace comes last: who sees it, sees the others.
+async fn store_results(hooks: &TaskHooks<'_>, analysis: Option<&Analysis>, log: &str) -> Result<()> {
+    if let Some(analysis) = analysis {
+        store_result(hooks, "backtrace.json", &serde_json::to_vec(&analysis.backtrace)?).await?;
+    }
+    store_result(hooks, "log", log.as_bytes()).await?;
+    if let Some(analysis) = analysis {
+        store_result(hooks, "backtrace", analysis.text.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn store_result(hooks: &TaskHooks<'_>, name: &str, content: &[u8]) -> Result<(), StoreError> {
+    patiently(async || hooks.store().put_task_result(hooks.lease(), name, content).await).await
+}
+
+/// Removes what was uploaded, unless a hook that is required says no.
+async fn clean(store: &Store, hooks: &TaskHooks<'_>, id: TaskId, outcome: &Outcome) {
+    if let Err(reason) = hooks.run(HookEvent::PreCleanTask, Some(outcome)).await {
+        tracing::warn!(reason, "The input of task {id} stays");
+        return;
+    }
+    if let Err(error) = store.remove_input(id).await {
+        tracing::warn!(error = %format_args!("{:#}", anyhow::Error::new(error)), "cannot remove the input of a finished task");
+    }
+    // It is gone, whatever they say.
+    let _ = hooks.run(HookEvent::PostCleanTask, Some(outcome)).await;
 }
 
 /// The first of these files that is there.
@@ -256,12 +342,13 @@ async fn read_text(dir: &Path, names: &[&str]) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Hands each new status to the future that keeps the lease.
-struct StatusObserver {
+/// Hands each new status to the future that keeps the lease, and each point to the hooks.
+struct TaskObserver<'a> {
     status: watch::Sender<TaskStatus>,
+    hooks: &'a TaskHooks<'a>,
 }
 
-impl Progress for StatusObserver {
+impl Progress for TaskObserver<'_> {
     fn step(&self, message: &str) {
         tracing::debug!("{message}");
     }
@@ -269,8 +356,12 @@ impl Progress for StatusObserver {
     fn bytes(&self, _done: u64, _total: Option<u64>) {}
 }
 
-impl Observer for StatusObserver {
+impl Observer for TaskObserver<'_> {
     fn status(&self, status: TaskStatus) {
         self.status.send_if_modified(|last| std::mem::replace(last, status) != status);
+    }
+
+    fn reached(&self, point: HookEvent) -> BoxFuture<'_, Result<(), AnalyzeError>> {
+        self.hooks.run(point, None).map(|done| done.map_err(AnalyzeError::Hook)).boxed()
     }
 }

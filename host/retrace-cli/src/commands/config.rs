@@ -1,5 +1,7 @@
 //! `retrace config`.
 
+pub(crate) mod import;
+
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
@@ -28,6 +30,7 @@ pub(crate) fn run(config: &Config, command: &ConfigCommand) -> Result<ExitCode> 
             }
             Ok(ExitCode::from(USAGE))
         }
+        ConfigCommand::Import(arguments) => import::run(arguments),
     }
 }
 

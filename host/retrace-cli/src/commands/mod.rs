@@ -3,6 +3,7 @@
 pub(crate) mod analyze;
 pub(crate) mod config;
 pub(crate) mod docs;
+pub(crate) mod gc;
 pub(crate) mod mirror;
 pub(crate) mod plugin;
 pub(crate) mod serve;

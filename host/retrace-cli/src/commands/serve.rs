@@ -8,7 +8,7 @@ use std::{env, num::NonZero, path::Path, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use retrace_process::{Child, Invocation};
 use retrace_server::{AppState, Metrics, ServerOptions, Tls};
-use retrace_worker::{TaskLoopOptions, run_tasks};
+use retrace_worker::{Notifier, TaskLoopOptions, run_tasks};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -72,8 +72,23 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
         poll: Duration::from_millis(config.worker.poll_milliseconds.max(10)),
         parallel: parallel_tasks(config.worker.parallel_tasks),
         most_running: config.server.max_parallel_tasks.max(1).into(),
+        task_timeout: config.worker.task_timeout(),
+        hooks: config.hooks(),
     };
-    run_tasks(&analyzer, &options, &stop).await;
+    warn_of_root();
+    let store = analyzer.store();
+    let gc = wiring::gc(config, store.clone())?;
+    let notifier = Notifier::new(store.clone(), config.notify.options());
+    let interval = Duration::from_secs(config.gc.interval_s);
+    tokio::join!(
+        run_tasks(&analyzer, &options, &stop),
+        async {
+            if !interval.is_zero() {
+                gc.run_every(interval, &stop).await;
+            }
+        },
+        notifier.run(&stop),
+    );
     drop((watcher, metrics));
     Ok(ExitCode::SUCCESS)
 }
@@ -118,6 +133,17 @@ fn parallel_tasks(configured: u32) -> usize {
     match usize::try_from(configured) {
         Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, NonZero::get),
         Ok(number) => number,
+    }
+}
+
+/// A limit that does not hold is told.
+fn warn_of_root() {
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            "The worker runs as root, against whom the kernel holds no limit on the number of processes: a debugger or hook may \
+             start as many as it likes until its time is up. Run it as a user of its own (`User=` of the unit), or bound it from \
+             outside (`TasksMax=`)"
+        );
     }
 }
 

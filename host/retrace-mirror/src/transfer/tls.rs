@@ -11,7 +11,12 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::{Access, MirrorError};
 
-pub(super) fn client_config(access: &Access) -> Result<ClientConfig, MirrorError> {
+/// How a TLS client of this access believes servers, and what it shows them. Reading the system's certificates takes some
+/// milliseconds.
+///
+/// # Errors
+/// [`MirrorError::AccessFile`], [`MirrorError::InvalidAccess`].
+pub fn client_config(access: &Access) -> Result<ClientConfig, MirrorError> {
     let system = |error: rustls::Error| MirrorError::InvalidAccess {
         setting: "authorities",
         reason: format!("{error}; check the system's certificates (package ca-certificates)"),
