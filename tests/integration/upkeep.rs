@@ -395,8 +395,11 @@ fn a_receiver_that_never_answers_holds_up_nothing() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (connected, connection) = mpsc::channel();
     thread::spawn(move || {
-        let kept: Vec<_> = listener.incoming().inspect(|_| drop(connected.send(()))).collect();
-        drop(kept);
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            kept.push(stream);
+            let _ = connected.send(());
+        }
     });
     let secret = cli.path("secret");
     fs::write(&secret, "a secret of the test, long enough\n").unwrap();

@@ -104,6 +104,21 @@ fn a_bomb_stops_at_the_limit() {
 }
 
 #[test]
+fn what_is_written_is_bounded_and_holes_do_not_count() {
+    if !have(&["gzip"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    sh_ok(dir.path(), "(head -c 1M /dev/zero | tr '\\0' x; head -c 64M /dev/zero) | gzip > packed");
+    let packed = fs::read(dir.path().join("packed")).unwrap();
+    let limits = |max_stored_bytes| DecompressLimits { max_stored_bytes, ..DecompressLimits::default() };
+    assert_eq!(unpack(dir.path(), &packed, &limits(1 << 20)).0.unwrap().size_bytes, 65 << 20);
+    let (result, output) = unpack(dir.path(), &packed, &limits(300_000));
+    assert!(matches!(result, Err(CoreError::TooMuchDisk { limit_bytes: 300_000 })), "{result:?}");
+    assert!(output.metadata().unwrap().blocks() * 512 < 700_000);
+}
+
+#[test]
 fn windows_are_bounded() {
     if !have(&["xz"]) {
         return;
