@@ -98,6 +98,10 @@ fn describe() {
     describe_gauge!("retrace_repository_failing", "1 while the last sync failed");
     describe_histogram!("retrace_step_seconds", Unit::Seconds, "Duration of each step of a retrace");
     describe_histogram!("retrace_task_seconds", Unit::Seconds, "Duration of each retrace, by result");
+    describe_counter!("retrace_hooks_total", "Hooks that were run, by event and result");
+    describe_counter!("retrace_notifications_total", "Tries to send a notification, by result");
+    describe_counter!("retrace_gc_removed_total", "Things that were removed for their age or size, by action");
+    describe_counter!("retrace_gc_freed_bytes_total", Unit::Bytes, "What they took, by action");
     describe_counter!("retrace_tasks_failed_total", "Tasks that failed, by reason");
 }
 

@@ -18,7 +18,6 @@ use retrace_types::{
 };
 use tokio_util::sync::CancellationToken;
 
-
 use crate::{
     AnalyzeError, HookEvent,
     assemble::{self, ModuleState, Parts},

@@ -10,6 +10,7 @@ mod plan;
 use std::{io, path::PathBuf, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use metrics::counter;
 use retrace_mirror::Progress;
 use retrace_package::FileCache;
 use retrace_store::{FinishedPlace, JobLock, LockHolder, Store, StoreError, Task};
@@ -77,6 +78,20 @@ pub enum GcAction {
 }
 
 impl GcAction {
+    /// Its name in reports and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndTask => "end_task",
+            Self::RemoveUpload => "remove_upload",
+            Self::ArchiveTask => "archive_task",
+            Self::DeleteTask => "delete_task",
+            Self::RemoveWorkFolder => "remove_work_folder",
+            Self::RemoveCachedFiles => "remove_cached_files",
+            Self::ForgetMessages => "forget_messages",
+        }
+    }
+
     /// All of them, in the order in which they are done.
     pub const ALL: [Self; 7] = [
         Self::EndTask,
@@ -434,6 +449,10 @@ impl Run<'_> {
         let total = &mut self.report.total;
         total.count += 1;
         total.bytes = total.bytes.saturating_add(item.bytes);
+        if !self.report.dry_run {
+            counter!("retrace_gc_removed_total", "action" => item.action.as_str()).increment(1);
+            counter!("retrace_gc_freed_bytes_total", "action" => item.action.as_str()).increment(item.bytes);
+        }
         if self.report.items.len() < MAX_ITEMS {
             self.report.items.push(item);
         }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::counter;
 use retrace_chroot::{Sandbox, SandboxLimits};
 use retrace_process::{Ending, Output, capture};
 use serde::{Deserialize, Serialize};
@@ -237,6 +238,8 @@ impl Hooks {
                 }
                 Err(error) => Err(format!("{error:#}")),
             };
+            let result = if outcome.is_ok() { "success" } else { "fail" };
+            counter!("retrace_hooks_total", "event" => event.as_str(), "result" => result).increment(1);
             let Err(why) = outcome else {
                 tracing::info!(task.id = %document.task.id, "Hook {program} of {} is done", event.as_str());
                 continue;

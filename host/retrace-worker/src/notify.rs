@@ -12,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
+use metrics::counter;
 use retrace_store::{Message, NewMessage, Store, Task};
 use retrace_types::TaskStatus;
 use serde::{Deserialize, Serialize};
@@ -246,6 +247,8 @@ impl Notifier {
             let sent = tokio::time::timeout(SEND_TIME, self.send(&message)).await;
             let sent = sent.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", SEND_TIME.as_secs())));
             let Message { id, target, attempt, .. } = &message;
+            let result = if sent.is_ok() { "success" } else { "fail" };
+            counter!("retrace_notifications_total", "result" => result).increment(1);
             match sent {
                 Ok(()) => {
                     self.store.delivered(&message).await?;

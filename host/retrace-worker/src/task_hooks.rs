@@ -107,11 +107,7 @@ impl<'a> TaskHooks<'a> {
 }
 
 /// A folder with copies of these results; none if there are none.
-pub(crate) async fn results_folder(
-    store: &Store,
-    files: &[TaskFile],
-    work_dir: &Path,
-) -> Result<Option<WorkFolder>> {
+pub(crate) async fn results_folder(store: &Store, files: &[TaskFile], work_dir: &Path) -> Result<Option<WorkFolder>> {
     if files.is_empty() {
         return Ok(None);
     }
@@ -120,7 +116,9 @@ pub(crate) async fn results_folder(
     let folder = work_folder::create(work_dir).context("cannot make a folder for the results")?;
     for file in files {
         let path = folder.path().join(&file.name);
-        write_stream(&path, store.read_task_file(file).await?).await.with_context(|| format!("result {}", file.name))?;
+        write_stream(&path, store.read_task_file(file).await?)
+            .await
+            .with_context(|| format!("result {}", file.name))?;
     }
     Ok(Some(folder))
 }

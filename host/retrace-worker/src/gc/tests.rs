@@ -72,6 +72,13 @@ fn actions(report: &GcReport) -> Vec<(GcAction, String)> {
     report.items.iter().map(|item| (item.action, item.subject.clone())).collect()
 }
 
+#[test]
+fn actions_have_one_name() {
+    for action in GcAction::ALL {
+        assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_tells_what_goes_and_removes_nothing() {
     let test = Test::new().await;

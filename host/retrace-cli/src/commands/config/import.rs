@@ -147,9 +147,9 @@ fn convert(entries: &[Entry]) -> Converted {
     Converted { text, remarks }
 }
 
-/// A password does not go to a terminal.
-fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    if name == "FTPPass" { "…" } else { value }
+/// In one line; a password does not go to a terminal.
+fn shown(name: &str, value: &str) -> String {
+    if name == "FTPPass" { "…".to_owned() } else { value.replace('\n', " ") }
 }
 
 fn new_value(kind: Value, old: &str) -> Result<Toml> {
