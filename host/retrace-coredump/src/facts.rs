@@ -1,6 +1,6 @@
 use retrace_types::Architecture;
 
-use crate::{Module, Registers, Signal};
+use crate::{Module, Registers, Signal, StackCode};
 
 /// What a core says about the process that it was made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct CoreFacts {
     /// The dynamic loader's list of modules, in its order, from the memory of the process; empty if it cannot
     /// be read or the program is static.
     pub link_map: Vec<LinkMapEntry>,
+    /// What the stack of the first thread points to.
+    pub stack_code: StackCode,
     /// Set if the core is shorter than its headers say.
     pub truncation: Option<Truncation>,
     /// What could not be read and why, one sentence each.

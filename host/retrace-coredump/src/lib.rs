@@ -38,6 +38,7 @@ mod remarks;
 mod segments;
 mod signal;
 mod source;
+mod stack_code;
 
 pub use decompress::{Compression, DecompressLimits, Decompressed, decompress, is_compressed};
 pub use error::{CoreError, KernelDump};
@@ -49,3 +50,4 @@ pub use read::read_facts;
 pub use registers::Registers;
 pub use signal::Signal;
 pub use source::ReadAt;
+pub use stack_code::StackCode;

@@ -12,6 +12,7 @@ use crate::{
     remarks::Remarks,
     segments::Segments,
     source::Source,
+    stack_code,
 };
 
 /// `AT_ENTRY`, `AT_SYSINFO_EHDR`: source is the kernel's `include/uapi/linux/auxvec.h`.
@@ -56,6 +57,8 @@ pub fn read_facts(core: &impl ReadAt, limits: &Limits) -> Result<CoreFacts, Core
         module.load_bias = entry.map(|entry| entry.load_bias);
     }
     references::mark(&memory, machine, &process.threads, &mut modules, limits.max_stack_bytes);
+    let crashed = process.threads.first();
+    let stack_code = crashed.map(|thread| stack_code::of(&memory, machine, thread, limits.max_stack_bytes));
 
     let expected_size = segments.expected_size;
     Ok(CoreFacts {
@@ -72,6 +75,7 @@ pub fn read_facts(core: &impl ReadAt, limits: &Limits) -> Result<CoreFacts, Core
         mappings: process.mappings,
         modules,
         link_map,
+        stack_code: stack_code.unwrap_or_default(),
         truncation: (expected_size > source.size).then_some(Truncation { expected_size, actual_size: source.size }),
         remarks: remarks.into_vec(),
     })

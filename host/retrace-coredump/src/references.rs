@@ -38,7 +38,7 @@ pub(crate) fn mark(
 }
 
 /// The stack above the stack pointer, as far as its memory area and the limit go.
-fn stack(memory: &Memory<'_>, sp: u64, word_bytes: usize, limit: usize) -> Result<Vec<u8>, Missing> {
+pub(crate) fn stack(memory: &Memory<'_>, sp: u64, word_bytes: usize, limit: usize) -> Result<Vec<u8>, Missing> {
     let start = sp & !(word_bytes as u64 - 1);
     let end = memory.area_end(start).ok_or(Missing::NotMapped)?;
     let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).min(limit);
@@ -51,7 +51,7 @@ fn stack(memory: &Memory<'_>, sp: u64, word_bytes: usize, limit: usize) -> Resul
 
 /// The bits of a word that are an address: on aarch64 the others may hold a tag or the signature of a return address
 /// (Arm ARM, "Pointer authentication"; Linux gives user space 48 bits unless it asks for more).
-fn address_mask(architecture: Architecture) -> u64 {
+pub(crate) fn address_mask(architecture: Architecture) -> u64 {
     match architecture {
         Architecture::Aarch64 => (1 << 48) - 1,
         _ => u64::MAX,

@@ -37,6 +37,13 @@ impl Registers {
         names.copied().zip(self.values.iter().copied())
     }
 
+    /// Registers with these values, by name: for tests of those who use facts.
+    #[must_use]
+    pub fn from_values(architecture: Architecture, value: impl Fn(&str) -> u64) -> Self {
+        let names = layout(architecture).fields.iter().flat_map(|fields| fields.names);
+        Self { architecture, values: names.map(|name| value(name)).collect() }
+    }
+
     /// Decodes `pr_reg`, which `bytes` start with. No registers at all if there are too few bytes.
     pub(crate) fn parse(architecture: Architecture, encoding: Encoding, bytes: &[u8]) -> Self {
         let layout = layout(architecture);

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, BuildId, Confidence, DistroId, PackageId, PackageKind, ReleaseId, Sha256, SignatureState};
+use crate::{
+    Architecture, BuildId, Confidence, CrashSignature, DistroId, PackageId, PackageKind, ReleaseId, Sha256,
+    SignatureState,
+};
 
 /// Value of [`Backtrace::schema`]. The number grows when a reader of the old one would misread the new one;
 /// added fields do not change it.
@@ -35,9 +38,30 @@ pub struct Backtrace {
     pub engine: String,
     /// How long each step took, in order.
     pub timings: Vec<StepTiming>,
+    /// What the crash has in common with others; none in results of before there were signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<CrashSignature>,
+    /// Set if the frames are those of an earlier crash that looked the same, and this one was not retraced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_from: Option<AnsweredFrom>,
+}
+
+/// Where a result comes from that was not made from the core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredFrom {
+    /// The group of the earlier crash.
+    pub group: Sha256,
+    /// What both crashes look like before their stacks are walked.
+    pub fingerprint: Sha256,
 }
 
 impl Backtrace {
+    /// The thread that took the signal.
+    #[must_use]
+    pub fn crashed_thread(&self) -> Option<&ThreadReport> {
+        self.threads.iter().find(|thread| thread.crashed)
+    }
+
     /// Every gap: of the whole, of each module, of each frame, in this order.
     pub fn all_gaps(&self) -> impl Iterator<Item = &Gap> {
         let modules = self.modules.iter().flat_map(|module| &module.gaps);
@@ -292,6 +316,8 @@ pub enum GapReason {
     Debugger,
     /// A limit cut the result.
     Limit,
+    /// The frames are those of an earlier crash that looked the same; values and other threads were not looked at.
+    AnsweredFromGroup,
 }
 
 /// Duration of one step.
