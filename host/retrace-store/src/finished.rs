@@ -9,12 +9,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use object_store::{ObjectStoreExt as _, path::Path as ObjectPath};
-use retrace_types::{TaskId, TaskStatus};
+use retrace_types::{FailureReason, TaskId, TaskStatus};
 use sqlx::Row as _;
 
 use crate::{
-    Lease, Store, StoreError, Task,
+    Finding, Lease, Outcome, Store, StoreError, Task,
     artifacts::{Place, failed, task_objects},
+    findings,
     results::folder as results_folder,
     rows,
     store::TASKS,
@@ -216,6 +217,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn end_running(&self, seen: &Running, reason: &str) -> Result<bool, StoreError> {
+        const ACTION: &str = "end a running task";
+        let mut transaction = self.database.begin(ACTION).await?;
         let done = sqlx::query(
             "UPDATE tasks SET status = $1, message = $2, finished_at = $3, lease_expires_at = NULL
              WHERE id = $4 AND lease_owner = $5 AND leased_at = $6 AND finished_at IS NULL",
@@ -226,10 +229,17 @@ impl Store {
         .bind(id_to_row(seen.task))
         .bind(&seen.owner)
         .bind(seen.since.as_millisecond())
-        .execute(&self.database.pool)
+        .execute(&mut *transaction)
         .await
-        .map_err(StoreError::database("end a running task"))?;
-        Ok(done.rows_affected() == 1)
+        .map_err(StoreError::database(ACTION))?;
+        if done.rows_affected() != 1 {
+            return Ok(false);
+        }
+        let outcome = Outcome::Failure { message: reason.to_owned() };
+        let finding = Finding::failure(FailureReason::Limit);
+        findings::record(&mut transaction, self.database.dialect, seen.task, &outcome, &finding).await?;
+        transaction.commit().await.map_err(StoreError::database(ACTION))?;
+        Ok(true)
     }
 
     /// What [`remove_abandoned`](Self::remove_abandoned) would remove now of this machine's disk.

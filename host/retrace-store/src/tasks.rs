@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use retrace_types::{Sha256, TaskId, TaskKind, TaskState, TaskStatus};
+use retrace_types::{FailureReason, Sha256, TaskId, TaskKind, TaskState, TaskStatus};
 use sqlx::{
     AssertSqlSafe, Row as _,
     any::{AnyArguments, AnyRow},
 };
 
-use crate::{Store, StoreError, database::Dialect, rows};
+use crate::{Finding, Store, StoreError, database::Dialect, findings, rows};
 
 /// How often a task is tried. A task that takes its worker down every time must not do so for ever.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -148,17 +148,23 @@ impl Store {
             let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LEASES).execute(&mut *transaction).await;
             locked.map_err(failed(ACTION))?;
         }
-        sqlx::query(
+        let message = format!("gave up after {MAX_ATTEMPTS} tries: each time the worker ended without a result");
+        let given_up = sqlx::query_scalar(
             "UPDATE tasks SET status = $1, finished_at = $2, lease_owner = NULL, message = $3
-             WHERE finished_at IS NULL AND submitted_at IS NOT NULL AND lease_expires_at <= $2 AND attempts >= $4",
+             WHERE finished_at IS NULL AND submitted_at IS NOT NULL AND lease_expires_at <= $2 AND attempts >= $4
+             RETURNING id",
         )
         .bind(i64::from(TaskStatus::Fail.number()))
         .bind(now)
-        .bind(format!("gave up after {MAX_ATTEMPTS} tries: each time the worker ended without a result"))
+        .bind(&message)
         .bind(i64::from(MAX_ATTEMPTS))
-        .execute(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(failed("give up a task"))?;
+        let (outcome, finding) = (Outcome::Failure { message }, Finding::failure(FailureReason::GaveUp));
+        for id in given_up {
+            findings::record(&mut transaction, self.database.dialect, read_id(id)?, &outcome, &finding).await?;
+        }
         let statement = format!(
             "UPDATE tasks SET lease_owner = $1, lease_expires_at = $2, leased_at = $3, attempts = attempts + 1,
                  started_at = coalesce(started_at, $3)
@@ -250,30 +256,63 @@ impl Store {
     /// # Errors
     /// [`StoreError::LeaseLost`] if another worker took the task over or it is finished; [`StoreError::Database`].
     pub async fn finish(&self, lease: &Lease, outcome: &Outcome) -> Result<(), StoreError> {
+        self.finish_with(lease, outcome, &Finding::default()).await
+    }
+
+    /// As [`finish`](Self::finish), with what is known about the task.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn finish_with(&self, lease: &Lease, outcome: &Outcome, finding: &Finding) -> Result<(), StoreError> {
         let (status, message) = match outcome {
             Outcome::Success => (TaskStatus::Success, None),
             Outcome::Failure { message } => (TaskStatus::Fail, Some(message)),
         };
-        let query = sqlx::query(
+        if !self.finish_once(lease, outcome, finding, status, message.map(String::as_str)).await? {
+            let is_ours = self.current_results(lease.task).await?.flatten().is_some_and(|own| own == lease.results);
+            let is_same = self.task(lease.task).await?.is_some_and(|task| task.status == status);
+            return if is_ours && is_same { Ok(()) } else { Err(StoreError::LeaseLost(lease.task)) };
+        }
+        if lease.attempt > 1
+            && let Err(error) = self.remove_other_results(lease).await
+        {
+            // They go with the task.
+            tracing::warn!(task.id = %lease.task, %error, "cannot remove the results of an earlier try");
+        }
+        Ok(())
+    }
+
+    /// False if the lease is not there any more.
+    async fn finish_once(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        finding: &Finding,
+        status: TaskStatus,
+        message: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        const ACTION: &str = "finish a task";
+        let mut transaction = self.database.begin(ACTION).await?;
+        let done = sqlx::query(
             "UPDATE tasks SET status = $1, message = $2, finished_at = $3, results = $4, lease_expires_at = NULL
              WHERE id = $5 AND lease_owner = $6 AND attempts = $7 AND finished_at IS NULL",
-        );
-        let query = query.bind(i64::from(status.number())).bind(message).bind(rows::now_ms()).bind(&lease.results);
-        match self.with_lease(query, lease, "finish a task").await {
-            Err(error @ StoreError::LeaseLost(_)) => {
-                let is_ours = self.current_results(lease.task).await?.flatten().is_some_and(|own| own == lease.results);
-                let is_same = self.task(lease.task).await?.is_some_and(|task| task.status == status);
-                if is_ours && is_same { Ok(()) } else { Err(error) }
-            }
-            Ok(()) if lease.attempt > 1 => {
-                if let Err(error) = self.remove_other_results(lease).await {
-                    // They go with the task.
-                    tracing::warn!(task.id = %lease.task, %error, "cannot remove the results of an earlier try");
-                }
-                Ok(())
-            }
-            done => done,
+        )
+        .bind(i64::from(status.number()))
+        .bind(message)
+        .bind(rows::now_ms())
+        .bind(&lease.results)
+        .bind(id_to_row(lease.task))
+        .bind(&lease.owner)
+        .bind(i64::from(lease.attempt))
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::database(ACTION))?;
+        if done.rows_affected() != 1 {
+            return Ok(false);
         }
+        findings::record(&mut transaction, self.database.dialect, lease.task, outcome, finding).await?;
+        transaction.commit().await.map_err(StoreError::database(ACTION))?;
+        Ok(true)
     }
 
     /// Runs an update that ends in the condition `id, lease_owner, attempts`.
