@@ -148,6 +148,9 @@ pub(crate) struct WorkerConfig {
     pub(crate) task_timeout_s: u64,
     /// What a task may take of the disk in the work folder: its core, decompressed, without holes.
     pub(crate) max_task_disk_mib: u64,
+    /// Answer a crash that looks like an earlier one, of the same builds, with the frames of then and without a retrace. Such
+    /// a result has no values of variables and no other threads, and says so. Tasks for debugging (type 1) are always retraced.
+    pub(crate) answer_from_group: bool,
 }
 
 impl Default for Config {
@@ -216,6 +219,7 @@ impl Default for WorkerConfig {
             metrics_listen: String::new(),
             task_timeout_s: 3600,
             max_task_disk_mib: 64 * 1024,
+            answer_from_group: false,
         }
     }
 }

@@ -14,13 +14,15 @@ use retrace_package::{Cached, FileCache};
 use retrace_plugin_host::{PluginHost, Registry};
 use retrace_store::{Scope, Store};
 use retrace_types::{
-    Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, StepTiming, TaskStatus,
+    Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, Sha256, StepTiming,
+    TaskStatus,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AnalyzeError, HookEvent,
+    AnalyzeError, HookEvent, answer,
     assemble::{self, ModuleState, Parts},
+    fingerprint::fingerprint,
     intake::{self, Intake},
     left_out,
     packages::{Packages, fill_request, module_state, not_mirrored},
@@ -57,6 +59,8 @@ pub struct AnalyzeRequest {
     pub executable: Option<String>,
     /// Build the sysroot in this folder and leave it there, for a debugger of the user's own.
     pub keep_sysroot: Option<PathBuf>,
+    /// Answer a crash that was seen before with the frames of then.
+    pub answer_from_group: bool,
 }
 
 /// The result of a retrace.
@@ -68,6 +72,8 @@ pub struct Analysis {
     pub text: String,
     /// The log: the story of this retrace in plain words.
     pub story: String,
+    /// What the crash looks like before its stack is walked.
+    pub(crate) fingerprint: Option<Sha256>,
 }
 
 /// Told how far a retrace is.
@@ -112,6 +118,10 @@ impl Analyzer {
         &self.store
     }
 
+    pub(crate) fn plugins(&self) -> &PluginHost {
+        &self.plugins
+    }
+
     /// A folder for the files of a job, which is removed with it.
     pub(crate) fn work_folder(&self) -> Result<WorkFolder, AnalyzeError> {
         let work_dir = &self.options.work_dir;
@@ -145,7 +155,14 @@ impl Job<'_> {
         let start = Instant::now();
         let Intake { core, facts, decompressed_bytes } = self.intake(work.path()).await?;
         self.tell_facts(&facts, decompressed_bytes);
+        let fingerprint = fingerprint(&facts);
         self.finish_step("facts", start);
+
+        if let Some(fingerprint) = fingerprint.filter(|_| self.request.answer_from_group)
+            && let Some(answer) = self.answer(&fingerprint, &facts).await
+        {
+            return Ok(answer);
+        }
 
         let start = Instant::now();
         let analyzer = self.analyzer;
@@ -227,7 +244,31 @@ impl Job<'_> {
         if let Ok(Err(error)) = remove.await {
             tracing::warn!(%error, "cannot remove a work folder");
         }
-        Ok(Analysis { backtrace, text: gdb.text, story: self.story.into_text() })
+        Ok(Analysis { backtrace, text: gdb.text, story: self.story.into_text(), fingerprint })
+    }
+
+    /// The frames of an earlier crash that looked the same, if its result is kept. Any trouble means a retrace.
+    async fn answer(&mut self, fingerprint: &Sha256, facts: &CoreFacts) -> Option<Analysis> {
+        let start = Instant::now();
+        self.observer.step("Looking for a crash that looked the same");
+        let kept = match answer::find(&self.analyzer.store, fingerprint).await {
+            Ok(kept) => kept?,
+            Err(error) => {
+                self.story.warn(&format!("no answer can be had from a group: {error:#}"));
+                return None;
+            }
+        };
+        let executable = self.executable(facts);
+        let mut backtrace = answer::adapt(kept, *fingerprint, facts, executable)?;
+        self.finish_step("answer", start);
+        backtrace.timings.clone_from(&self.timings);
+        if let Some(from) = &backtrace.answered_from {
+            self.story.tell(&format!("Not retraced: a crash of group {} looked the same", from.group));
+        }
+        self.tell_result(&backtrace);
+        let text = answer::text(&backtrace);
+        let story = std::mem::take(&mut self.story).into_text();
+        Some(Analysis { backtrace, text, story, fingerprint: Some(*fingerprint) })
     }
 
     /// A distribution may want its cores seen by its own debugger. There are no chroots to run it in yet: the host's does

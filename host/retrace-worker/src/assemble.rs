@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use retrace_chroot::{GdbReport, GdbWarning, RawFrame, RawThread};
 use retrace_coredump::{CoreFacts, Module, ModuleKind};
 use retrace_types::{
-    BACKTRACE_SCHEMA, Backtrace, FileState, Frame, Gap, GapReason, ModuleReport, PackageReport, ProcessReport,
-    ReleaseReport, Role, SignalReport, StepTiming, ThreadReport, Trust,
+    BACKTRACE_SCHEMA, Backtrace, CrashSignature, FileState, Frame, Gap, GapReason, ModuleReport, PackageReport,
+    ProcessReport, ReleaseReport, Role, SignalReport, StepTiming, ThreadReport, Trust,
 };
 
 /// What became of one module of the core.
@@ -77,7 +77,10 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Backtrace {
         gaps,
         engine: gdb.version.clone(),
         timings,
+        signature: None,
+        answered_from: None,
     };
+    backtrace.signature = backtrace.crashed_thread().map(CrashSignature::of);
     let complete = backtrace.all_gaps().all(|gap| gap.reason == GapReason::NoLine);
     backtrace.complete = complete;
     backtrace

@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(60);
 const KEEP_MESSAGES: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Unpacked files that were used within this time stay, however large the cache is: a retrace may be about to link to them.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Groups of crashes, and missing build-ids, that were not seen for this time are forgotten. They are rows, not files.
+const KEEP_GROUPS: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Least time between two runs of a worker that found the lock taken.
 const BUSY_PAUSE: Duration = Duration::from_secs(60);
 
@@ -261,7 +263,17 @@ impl Run<'_> {
         self.remove_tasks().await?;
         self.remove_work_folders().await?;
         self.shrink_file_cache().await?;
+        self.forget_groups().await?;
         self.forget_messages().await
+    }
+
+    async fn forget_groups(&self) -> Result<(), GcError> {
+        if !self.report.dry_run {
+            let since = self.now - KEEP_GROUPS;
+            self.gc.store.trim_groups(since).await?;
+            self.gc.store.trim_statistics(since).await?;
+        }
+        Ok(())
     }
 
     async fn end_long_running(&mut self) -> Result<(), GcError> {

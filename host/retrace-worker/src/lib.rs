@@ -11,12 +11,16 @@
 //! Not here: HTTP (`retrace-server`), what is printed on a terminal (`retrace-cli`).
 
 mod analyze;
+mod answer;
 mod assemble;
 mod error;
 mod event;
+mod fingerprint;
 mod gc;
 mod hooks;
 mod intake;
+mod inventory;
+mod knowledge;
 mod left_out;
 mod notify;
 mod packages;

@@ -5,6 +5,7 @@
 
 use std::{
     path::Path,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -15,15 +16,15 @@ use futures_util::{
 };
 use metrics::histogram;
 use retrace_mirror::Progress;
-use retrace_store::{Lease, Outcome, Store, StoreError};
-use retrace_types::{TaskId, TaskKind, TaskStatus};
+use retrace_store::{Finding, Lease, Outcome, Store, StoreError};
+use retrace_types::{FailureReason, Sha256, TaskId, TaskKind, TaskStatus};
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    Analysis, AnalyzeError, AnalyzeRequest, Analyzer, HookEvent, Hooks, Observer, story::Story, task_hooks::TaskHooks,
-    work_folder::WorkFolder,
+    Analysis, AnalyzeError, AnalyzeRequest, Analyzer, HookEvent, Hooks, Observer, answer, inventory, knowledge,
+    story::Story, task_hooks::TaskHooks, work_folder::WorkFolder,
 };
 
 /// Most bytes read of the small text files of an upload; the server allows fewer.
@@ -52,6 +53,8 @@ pub struct TaskLoopOptions {
     pub task_timeout: Option<Duration>,
     /// Programs that are run at points of a task's life.
     pub hooks: Hooks,
+    /// Answer crashes that were seen before with the frames of then.
+    pub answer_from_group: bool,
 }
 
 /// Takes tasks until `stop` is cancelled; those at hand are then given back.
@@ -59,7 +62,9 @@ pub struct TaskLoopOptions {
 /// # Errors
 /// None ends the loop: a failed task is finished as failed, a failing store is asked again after a pause.
 pub async fn run_tasks(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &CancellationToken) {
-    join_all((0..options.parallel.max(1)).map(|_| run_one_by_one(analyzer, options, stop))).await;
+    let tasks = join_all((0..options.parallel.max(1)).map(|_| run_one_by_one(analyzer, options, stop)));
+    let inventory = inventory::report(analyzer.store(), analyzer.plugins(), &options.owner, stop);
+    tokio::join!(tasks, inventory);
 }
 
 async fn run_one_by_one(analyzer: &Analyzer, options: &TaskLoopOptions, stop: &CancellationToken) {
@@ -135,8 +140,8 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
         let task = patiently(async || store.task(id).await).await?.with_context(|| format!("task {id} vanished"))?;
         tracing::info!("Retracing task {id}");
         let hooks = TaskHooks::new(&options.hooks, store, lease, &task);
-        let outcome = retrace(analyzer, options.task_timeout, &hooks, status).await;
-        let finished = patiently(async || store.finish(lease, &outcome).await).await;
+        let (outcome, finding) = retrace(analyzer, options, &hooks, status).await;
+        let finished = patiently(async || store.finish_with(lease, &outcome, &finding).await).await;
         finished.with_context(|| format!("cannot finish task {id}"))?;
         Ok::<_, anyhow::Error>((task, outcome))
     };
@@ -192,15 +197,24 @@ async fn keep_lease(
 /// it ends whatever was started with all its children.
 async fn retrace(
     analyzer: &Analyzer,
-    limit: Option<Duration>,
+    options: &TaskLoopOptions,
     hooks: &TaskHooks<'_>,
     status: watch::Sender<TaskStatus>,
-) -> Outcome {
+) -> (Outcome, Finding) {
+    let limit = options.task_timeout;
     let step = status.subscribe();
-    let working = within(limit, analyze(analyzer, hooks, status));
+    let request = OnceLock::new();
+    let working = within(limit, analyze(analyzer, options, hooks, status, &request));
+    let mut reason = FailureReason::Internal;
     let result = match working.await {
-        Some(result) => result.map_err(|error| format!("{error:#}")),
-        None => Err(too_long(limit.unwrap_or_default(), *step.borrow())),
+        Some(result) => result.map_err(|error| {
+            reason = knowledge::reason_of(&error);
+            format!("{error:#}")
+        }),
+        None => {
+            reason = FailureReason::Limit;
+            Err(too_long(limit.unwrap_or_default(), *step.borrow()))
+        }
     };
     for timing in result.iter().flat_map(|(analysis, _)| &analysis.backtrace.timings) {
         histogram!("retrace_step_seconds", "step" => timing.step.clone()).record(timing.milliseconds / 1000.0);
@@ -218,10 +232,13 @@ async fn retrace(
             story.into_text()
         }
     };
-    let mut outcome = match (store_results(hooks, result.as_ref().ok(), &log).await, result) {
-        (_, Err(message)) => Outcome::Failure { message },
-        (Err(error), Ok(_)) => Outcome::Failure { message: format!("cannot store the result: {error:#}") },
-        (Ok(()), Ok(_)) => Outcome::Success,
+    let (mut outcome, analysis) = match (store_results(hooks, result.as_ref().ok(), &log).await, result) {
+        (_, Err(message)) => (Outcome::Failure { message }, None),
+        (Err(error), Ok(analysis)) => {
+            reason = FailureReason::Storage;
+            (Outcome::Failure { message: format!("cannot store the result: {error:#}") }, Some(analysis))
+        }
+        (Ok(()), Ok(analysis)) => (Outcome::Success, Some(analysis)),
     };
     if outcome == Outcome::Success {
         let done = match hooks.run(HookEvent::PostRetrace, None).await {
@@ -229,6 +246,7 @@ async fn retrace(
             failed => failed,
         };
         if let Err(message) = done {
+            reason = FailureReason::Hook;
             outcome = Outcome::Failure { message };
         }
     }
@@ -242,7 +260,29 @@ async fn retrace(
     {
         tracing::warn!(%error, "cannot add to the log of a task");
     }
-    outcome
+    let finding = match (&outcome, &analysis, request.get()) {
+        (Outcome::Success, Some(analysis), Some(request)) => {
+            knowledge::of_result(analysis, request, keep_answer(hooks.store(), analysis).await)
+        }
+        (_, _, Some(request)) => knowledge::of_failure(reason, request),
+        _ => Finding::failure(reason),
+    };
+    (outcome, finding)
+}
+
+/// Keeps what answers the next crash that looks the same; the name of that, if there is any. Without it the next one is
+/// retraced.
+async fn keep_answer(store: &Store, analysis: &Analysis) -> Option<Sha256> {
+    let (kept, document) = answer::keep(&analysis.backtrace)?;
+    let document = serde_json::to_vec(&document).ok()?;
+    match patiently(async || store.keep_result(kept, document.clone()).await).await {
+        Ok(()) => Some(kept.stack),
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::warn!(error, "cannot keep a result for its group");
+            None
+        }
+    }
 }
 
 /// The answer of a future, or none if it takes longer.
@@ -263,15 +303,17 @@ pub(crate) fn too_long(limit: Duration, step: TaskStatus) -> String {
     )
 }
 
-/// The analysis, and the folder that holds the input.
+/// The analysis, and the folder that holds the input. What was asked for is left in `asked` as soon as it is known.
 async fn analyze(
     analyzer: &Analyzer,
+    options: &TaskLoopOptions,
     hooks: &TaskHooks<'_>,
     status: watch::Sender<TaskStatus>,
+    asked: &OnceLock<AnalyzeRequest>,
 ) -> Result<(Analysis, WorkFolder)> {
     let task = hooks.task();
     if task.kind == TaskKind::Vmcore {
-        anyhow::bail!("kernel dumps are not supported yet: send the core of a process");
+        return Err(knowledge::Unsupported.into());
     }
     // Fetched from the bucket, if there is one; removed with this value.
     let folder = analyzer.work_folder()?;
@@ -291,8 +333,11 @@ async fn analyze(
         package: read_text(&crash, &["package"]).await?,
         executable: read_text(&crash, &["executable"]).await?,
         keep_sysroot: None,
+        // A person looks at tasks for debugging: the frames of another process would not help.
+        answer_from_group: options.answer_from_group && task.kind != TaskKind::Debug,
     };
-    let analysis = analyzer.analyze(&request, &TaskObserver { status, hooks }).await?;
+    let request = asked.get_or_init(|| request);
+    let analysis = analyzer.analyze(request, &TaskObserver { status, hooks }).await?;
     Ok((analysis, folder))
 }
 

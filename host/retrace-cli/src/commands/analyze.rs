@@ -27,6 +27,7 @@ pub(crate) async fn run(config: &Config, args: &AnalyzeArgs) -> Result<ExitCode>
         package: args.package.clone(),
         executable: args.executable.clone(),
         keep_sysroot: args.keep_sysroot.clone(),
+        answer_from_group: false,
     };
     let analyzer = wiring::analyzer(config).await?;
     let analysis = {

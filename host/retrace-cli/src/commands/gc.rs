@@ -11,14 +11,13 @@ use crate::{FAILED, args::Format, commands, config::Config, progress::TerminalPr
 const SHOWN: usize = 20;
 
 pub(crate) const HELP: &str = "Examples:\n  retrace gc --dry-run\n  retrace gc --format json\n\n\
-    What goes: tasks older than gc.delete_task_after, failed ones older than gc.delete_failed_task_after,\n\
-    those older than gc.archive_task_after into an archive (hours since they ended; 0: never); tasks that a\n\
-    worker has had for longer than worker.task_timeout_s are finished as failed; uploads that nobody\n\
-    continues; folders of jobs whose process is gone; unpacked files beyond gc.max_file_cache_mib, those not\n\
-    used for longest first. Never a task that waits or is worked on.\n\n\
+    What goes: tasks older than gc.delete_task_after, failed ones older than gc.delete_failed_task_after, those older than\n\
+    gc.archive_task_after into an archive (hours since they ended; 0: never); tasks that a worker has had for longer than\n\
+    worker.task_timeout_s are finished as failed; uploads that nobody continues; folders of jobs whose process is gone; unpacked\n\
+    files beyond gc.max_file_cache_mib, those not used for longest first. Never a task that waits or is worked on.\n\n\
     Workers do the same every gc.interval_s seconds. Packages: see `retrace mirror prune`.\n\n\
-    Exit codes: 0 done, or nothing to do; 1 something could not be removed, the store failed, or another\n\
-    process does it; 2 wrong usage.";
+    Exit codes: 0 done, or nothing to do; 1 something could not be removed, the store failed, or another process does it;\n\
+    2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

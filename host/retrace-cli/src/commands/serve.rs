@@ -74,6 +74,7 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
         most_running: config.server.max_parallel_tasks.max(1).into(),
         task_timeout: config.worker.task_timeout(),
         hooks: config.hooks(),
+        answer_from_group: config.worker.answer_from_group,
     };
     warn_of_root();
     let store = analyzer.store();
