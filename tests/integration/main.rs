@@ -6,6 +6,7 @@ mod arrows;
 mod ask;
 mod authors;
 mod contract;
+mod find;
 mod fixtures;
 mod hostile;
 mod mirror_server;

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use retrace_tests::{Cli, Crash, Running, checkout, rpm, skip, target_dir};
+use retrace_tests::{Cli, Crash, checkout, rpm, skip, target_dir};
 use serde_json::{Value, json};
 
 use crate::serve::{archive, create, get, start, wait_until_finished};
@@ -64,12 +64,6 @@ fn age_tasks(cli: &Cli, hours: u64) {
     );
 }
 
-/// Ends a service with its worker: one that was killed leaves the worker for half a second, which may take a task.
-fn stop(mut server: Running) {
-    let stopped = Command::new("kill").args(["-TERM", &server.pid().to_string()]).status().unwrap();
-    assert!(stopped.success() && server.wait(LIMIT).expect("an end").success());
-}
-
 fn processes(command_line: &[u8]) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     processes.filter(|process| fs::read(process.path().join("cmdline")).is_ok_and(|line| line == command_line)).count()
@@ -82,7 +76,7 @@ fn old_tasks_are_archived_and_go_and_a_dry_run_removes_nothing() {
     let (server, address) = start(&cli);
     let (id, password) = create(&address, &upload);
     assert_eq!(wait_until_finished(&address, &id, &password), "FINISHED_FAILURE");
-    stop(server);
+    drop(server);
     age_tasks(&cli, 30);
 
     cli.set("RETRACE_GC_DELETE_FAILED_TASK_AFTER", "24");
@@ -175,7 +169,7 @@ fn hooks_see_the_task_and_may_fail_it() {
     ] {
         assert!(log.contains(want), "no {want:?} in:\n{log}");
     }
-    stop(server);
+    drop(server);
 
     let program = cli.path("bin/refuse");
     script(&program, "echo not today; exit 1");
@@ -410,11 +404,12 @@ fn a_receiver_that_never_answers_holds_up_nothing() {
     let secret = cli.path("secret");
     fs::write(&secret, "a secret of the test, long enough\n").unwrap();
     cli.set("RETRACE_NOTIFY_WEBHOOK", format!("[{{ url = '{url}', secret_file = '{}' }}]", secret.display()));
-    let (server, address) = start(&cli);
+    let (mut server, address) = start(&cli);
     let (id, password) = create(&address, &upload);
     wait_until_finished(&address, &id, &password);
     connection.recv_timeout(LIMIT).expect("a connection");
     let (id, password) = create(&address, &upload);
     wait_until_finished(&address, &id, &password);
-    stop(server);
+    let stopped = Command::new("kill").args(["-TERM", &server.pid().to_string()]).status().unwrap();
+    assert!(stopped.success() && server.wait(LIMIT).expect("an end").success());
 }

@@ -78,7 +78,7 @@ async fn check_request(
     let options = &state.options;
     if state.store.task_counts().await?.unfinished() >= options.max_queued_tasks {
         metrics::counter!("retrace_tasks_overload").increment(1);
-        return Err(ApiError::QueueFull);
+        return Err(state.deny_full_queue());
     }
     if method != Method::POST {
         return Err(ApiError::NotPost);
@@ -163,7 +163,7 @@ impl Upload {
             // Of several uploads at once, only as many begin as there are places.
             let _admission = state.admission.lock().await;
             if store.task_counts().await?.unfinished() >= state.options.max_queued_tasks {
-                return Err(ApiError::QueueFull);
+                return Err(state.deny_full_queue());
             }
             store.create_task(&NewTask { kind, password_sha256 }).await?
         };

@@ -22,6 +22,7 @@ mod serve;
 mod spool;
 mod stalled;
 mod state;
+mod stats;
 mod tls;
 
 pub use client::{InvalidNetwork, Network};

@@ -21,6 +21,7 @@ use crate::{
     client::{self, Client},
     create, metrics, password,
     spool::Incoming,
+    stats,
 };
 
 /// Most releases and formats that an old client can store; the rest of the line would stick to its last element.
@@ -37,6 +38,7 @@ pub fn router(state: AppState) -> Router {
         .route("/", any(index))
         .route("/settings", any(settings))
         .route("/checkpackage", any(check_package))
+        .route("/stats", any(stats::stats))
         .route("/{id}", any(status))
         .route("/{id}/", any(status))
         .route("/{id}/backtrace", any(backtrace))

@@ -12,7 +12,6 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
-use retrace_store::Store;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -48,7 +47,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(state.options.max_connections));
-    let cleanup = tokio::spawn(remove_abandoned(state.store.clone()));
+    let cleanup = tokio::spawn(upkeep(state.clone()));
     let renewal = tls.clone().map(|tls| tokio::spawn(tls.keep_fresh()));
     let idle = state.options.idle_timeout;
     let connections = Connections { http: http(idle), idle, router: router(state), tls };
@@ -136,12 +135,13 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-/// Removes what a killed server or client left behind, at the start and from time to time.
-async fn remove_abandoned(store: Store) {
+/// Removes what a killed server or client left behind, and counts what was refused, at the start and from time to time.
+async fn upkeep(state: AppState) {
     let mut ticks = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         ticks.tick().await;
-        match store.remove_abandoned().await {
+        state.count_denials().await;
+        match state.store.remove_abandoned().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "Removed {count} unfinished uploads"),
             Err(error) => tracing::warn!(error = %chain(&error), "cannot remove unfinished uploads"),

@@ -1,8 +1,14 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use retrace_store::Store;
 
-use crate::{ApiError, Metrics, Network, client::Client};
+use crate::{ApiError, Metrics, Network, client::Client, error::chain};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -54,6 +60,9 @@ pub struct AppState {
     pub(crate) options: ServerOptions,
     /// Held while a new task is counted and made.
     pub(crate) admission: Arc<tokio::sync::Mutex<()>>,
+    /// Requests that were refused because the queue was full, and are not counted in the store yet: a full server must not
+    /// write for each of them.
+    denied: Arc<AtomicU64>,
     /// None: `/metrics` is not offered.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -62,13 +71,32 @@ impl AppState {
     /// A state on this store.
     #[must_use]
     pub fn new(store: Store, options: ServerOptions) -> Self {
-        Self { store, options, admission: Arc::default(), metrics: None }
+        Self { store, options, admission: Arc::default(), denied: Arc::default(), metrics: None }
     }
 
     /// Offers what this process counts at `/metrics`.
     #[must_use]
     pub fn with_metrics(self, metrics: Metrics) -> Self {
         Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Refuses a request because the queue is full, and counts it.
+    pub(crate) fn deny_full_queue(&self) -> ApiError {
+        self.denied.fetch_add(1, Ordering::Relaxed);
+        ApiError::QueueFull
+    }
+
+    /// Counts in the store what was refused since the last time. What is refused in the seconds before a server is killed is
+    /// not counted.
+    pub(crate) async fn count_denials(&self) {
+        let denied = self.denied.swap(0, Ordering::Relaxed);
+        if denied == 0 {
+            return;
+        }
+        if let Err(error) = self.store.count_denials(denied).await {
+            self.denied.fetch_add(denied, Ordering::Relaxed);
+            tracing::warn!(error = %chain(&error), "cannot count refused requests");
+        }
     }
 
     /// Task requests need https where the operator asked for it.
