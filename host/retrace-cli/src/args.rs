@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use retrace_types::{Architecture, DistroId, VersionId};
 
-use crate::commands::plugin::{PluginCommand, check};
+use crate::commands::{
+    plugin::{PluginCommand, check},
+    store::StoreCommand,
+};
 
 /// Turns coredumps from any Linux distribution into backtraces, from packages that it mirrors and verifies itself.
 #[derive(Debug, Parser)]
@@ -64,8 +67,16 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
 
+    /// Look at the database and the artifacts, and bring the database up to date
+    #[command(subcommand)]
+    Store(StoreCommand),
+
     /// Take crashes by HTTP: starts the server and one worker
-    Serve,
+    Serve {
+        /// Start no worker: workers run elsewhere, with `retrace worker`
+        #[arg(long)]
+        no_worker: bool,
+    },
 
     /// Work on the queue of crashes that `retrace serve` fills
     Worker {

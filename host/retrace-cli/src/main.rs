@@ -64,8 +64,15 @@ fn run(args: Args) -> Result<ExitCode> {
             Command::Plugin(command) => commands::plugin::run(&config, &command).await,
             Command::Config(command) => commands::config::run(&config, &command),
             Command::Gc(arguments) => commands::gc::run(&config, &arguments).await,
-            Command::Serve => {
-                commands::serve::serve(&config, args.config.as_deref(), args.verbose, args.log_format).await
+            Command::Store(command) => commands::store::run(&config, &command).await,
+            Command::Serve { no_worker } => {
+                let worker = match no_worker {
+                    true => None,
+                    false => {
+                        Some(commands::serve::worker_invocation(args.config.as_deref(), args.verbose, args.log_format)?)
+                    }
+                };
+                commands::serve::serve(&config, worker).await
             }
             Command::Worker { exit_with_parent } => commands::serve::worker(&config, exit_with_parent).await,
             Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),

@@ -168,12 +168,12 @@ pub(crate) fn mirror_options(config: &Config) -> MirrorOptions {
 pub(crate) async fn analyzer(config: &Config) -> Result<Analyzer> {
     let host_config = config.clone();
     let plugins = tokio::task::spawn_blocking(move || plugin_host(&host_config)).await??;
-    analyzer_with(config, Arc::new(plugins)).await
+    analyzer_with(config, store(config).await?, Arc::new(plugins)).await
 }
 
 /// For a worker: ready with the plugins that are compiled already. The watcher compiles the others and loads what changes;
 /// keep it as long as the analyzer.
-pub(crate) async fn serving_analyzer(config: &Config) -> Result<(Analyzer, Watcher)> {
+pub(crate) async fn serving_analyzer(config: &Config, store: Store) -> Result<(Analyzer, Watcher)> {
     let options = plugin_options(config);
     let open = move || -> Result<_> {
         let plugins = Arc::new(PluginHost::open(&options)?);
@@ -185,11 +185,10 @@ pub(crate) async fn serving_analyzer(config: &Config) -> Result<(Analyzer, Watch
         Ok((plugins, watcher))
     };
     let (plugins, watcher) = tokio::task::spawn_blocking(open).await?.context("cannot load the plugins")?;
-    Ok((analyzer_with(config, plugins).await?, watcher))
+    Ok((analyzer_with(config, store, plugins).await?, watcher))
 }
 
-async fn analyzer_with(config: &Config, plugins: Arc<PluginHost>) -> Result<Analyzer> {
-    let store = store(config).await?;
+async fn analyzer_with(config: &Config, store: Store, plugins: Arc<PluginHost>) -> Result<Analyzer> {
     let mirror = mirror(config, store.clone())?;
     let cache = file_cache(config)?;
     let options = AnalyzerOptions {

@@ -72,8 +72,8 @@ impl Store {
         found.map_err(StoreError::database("list the local copies"))?.iter().map(read_package).collect()
     }
 
-    /// Takes the local copy of a package out of service: it is fetched anew when it is needed. Its file stays. Nothing
-    /// happens if the package has another copy by now.
+    /// Takes the local copy of a package out of service: it is fetched anew when it is needed. Its file stays, but not a copy
+    /// of it in the cache, which would pass for it. The row stays as it is if the package has another copy by now.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -87,6 +87,9 @@ impl Store {
         .execute(&self.database.pool)
         .await
         .map_err(StoreError::database("forget a local copy"))?;
+        if let Some(bucket) = self.artifacts.bucket() {
+            bucket.cache.forget(sha256);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, io, path::Path, sync::Once, time::Duration};
 
 use sqlx::{
-    Any, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::Migrator,
     postgres::PgConnectOptions,
@@ -14,8 +14,11 @@ use sqlx::{
 
 use crate::{StoreError, index, reader::Reader};
 
-/// Longest wait for another process that writes, and for a free connection.
+/// Longest wait for another process that writes to SQLite.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest wait for a connection to PostgreSQL: as long as a restart of its server takes, and no longer than a client waits.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections of one process. SQLite has one writer and many readers.
 const MAX_CONNECTIONS: u32 = 8;
@@ -45,12 +48,7 @@ impl Database {
     /// Opens the SQLite database in a file that is there.
     pub(crate) async fn sqlite(path: &Path) -> Result<Self, StoreError> {
         let name = || path.display().to_string();
-        if path.to_str().is_none() {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8");
-            return Err(StoreError::Folder { path: path.to_owned(), source });
-        }
-        let url = SqliteConnectOptions::new().filename(path).to_url_lossy();
-        let options = AnyConnectOptions::from_url(&url).map_err(StoreError::database(OPEN))?;
+        let options = sqlite_options(path, false)?;
         let settings = format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA cache_size = -16384",
@@ -58,7 +56,7 @@ impl Database {
         );
         try_connection(&options, Some(&settings)).await?;
         // A file needs no test whether it is still there.
-        let pool = pool().test_before_acquire(false).after_connect(move |connection, _| {
+        let pool = pool(PATIENCE).test_before_acquire(false).after_connect(move |connection, _| {
             let settings = AssertSqlSafe(settings.clone());
             Box::pin(async move { connection.execute(settings).await.map(drop) })
         });
@@ -71,17 +69,9 @@ impl Database {
 
     /// Connects to a PostgreSQL database: `postgres://user:password@host:port/database?sslmode=verify-full`.
     pub(crate) async fn postgres(url: &str) -> Result<Self, StoreError> {
-        let invalid = |source| StoreError::InvalidUrl { source };
-        let options: PgConnectOptions = url.parse().map_err(invalid)?;
-        let name = format!(
-            "{} on {}:{}",
-            options.get_database().unwrap_or("(default)"),
-            options.get_host(),
-            options.get_port()
-        );
-        let options = url.parse::<AnyConnectOptions>().map_err(invalid)?;
+        let (name, options) = (postgres_name(url)?, postgres_options(url)?);
         try_connection(&options, None).await?;
-        let pool = pool().connect_lazy_with(options);
+        let pool = pool(CONNECT_PATIENCE).connect_lazy_with(options);
         POSTGRES_MIGRATIONS.run(&pool).await.map_err(|source| StoreError::migration(name, source))?;
         Ok(Self { pool, dialect: Dialect::Postgres, reader: None })
     }
@@ -108,6 +98,13 @@ impl Database {
 }
 
 impl Dialect {
+    pub(crate) fn migrations(self) -> &'static Migrator {
+        match self {
+            Self::Sqlite => &SQLITE_MIGRATIONS,
+            Self::Postgres => &POSTGRES_MIGRATIONS,
+        }
+    }
+
     /// The texts in a parameter that is a JSON array, as a table with the column `value`.
     pub(crate) fn texts(self, parameter: &str) -> String {
         match self {
@@ -164,16 +161,42 @@ fn drivers() {
     INSTALLED.call_once(sqlx::any::install_default_drivers);
 }
 
-fn pool() -> AnyPoolOptions {
+fn pool(patience: Duration) -> AnyPoolOptions {
     drivers();
-    AnyPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(PATIENCE)
+    AnyPoolOptions::new().max_connections(MAX_CONNECTIONS).acquire_timeout(patience)
+}
+
+/// How a SQLite database is opened whose file is there.
+pub(crate) fn sqlite_options(path: &Path, read_only: bool) -> Result<AnyConnectOptions, StoreError> {
+    if path.to_str().is_none() {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8");
+        return Err(StoreError::Folder { path: path.to_owned(), source });
+    }
+    let url = SqliteConnectOptions::new().filename(path).read_only(read_only).to_url_lossy();
+    AnyConnectOptions::from_url(&url).map_err(StoreError::database(OPEN))
+}
+
+pub(crate) fn postgres_options(url: &str) -> Result<AnyConnectOptions, StoreError> {
+    url.parse().map_err(|source| StoreError::InvalidUrl { source })
+}
+
+/// Name and server of a database, for people.
+pub(crate) fn postgres_name(url: &str) -> Result<String, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(|source| StoreError::InvalidUrl { source })?;
+    let database = options.get_database().unwrap_or("(default)");
+    Ok(format!("{database} on {}:{}", options.get_host(), options.get_port()))
+}
+
+/// A connection of its own.
+pub(crate) async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
+    drivers();
+    options.connect().await.map_err(StoreError::database(OPEN))
 }
 
 /// Connects once: a pool would try again and again, and say only that it had no luck.
 async fn try_connection(options: &AnyConnectOptions, settings: Option<&str>) -> Result<(), StoreError> {
     let failed = || StoreError::database(OPEN);
-    drivers();
-    let mut connection = options.connect().await.map_err(failed())?;
+    let mut connection = connect(options).await?;
     if let Some(settings) = settings {
         connection.execute(AssertSqlSafe(settings)).await.map_err(failed())?;
     }

@@ -11,7 +11,7 @@ use retrace_types::TaskId;
 use crate::{S3Options, StoreError, artifacts::Artifacts, changes::Hub, database::Database, locks::Owner};
 
 /// Names in the store's folder.
-const DATABASE: &str = "retrace.db";
+pub(crate) const DATABASE: &str = "retrace.db";
 pub(crate) const ARTIFACTS: &str = "artifacts";
 pub(crate) const TASKS: &str = "tasks";
 

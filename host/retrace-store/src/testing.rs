@@ -55,6 +55,10 @@ impl Test {
         Self { dir, store, options }
     }
 
+    pub(crate) fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
     /// Another process's view of the same store.
     pub(crate) async fn open_again(&self) -> Store {
         Store::open_with(self.dir.path(), &self.options).await.unwrap()

@@ -7,6 +7,7 @@ pub(crate) mod gc;
 pub(crate) mod mirror;
 pub(crate) mod plugin;
 pub(crate) mod serve;
+pub(crate) mod store;
 
 use std::io::{self, Write as _};
 

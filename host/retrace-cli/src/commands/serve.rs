@@ -8,6 +8,7 @@ use std::{env, num::NonZero, path::Path, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use retrace_process::{Child, Invocation};
 use retrace_server::{AppState, Metrics, ServerOptions, Tls};
+use retrace_store::{Store, StoreError};
 use retrace_worker::{Notifier, TaskLoopOptions, run_tasks};
 use tokio::{
     net::TcpListener,
@@ -25,6 +26,9 @@ const WORKER_GRACE: Duration = Duration::from_secs(10);
 /// Pause before a worker that died is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pause before a database that does not answer at the start is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
 /// How often a worker looks whether its server is still there.
 const PARENT_CHECK: Duration = Duration::from_millis(500);
 
@@ -32,14 +36,10 @@ const PARENT_CHECK: Duration = Duration::from_millis(500);
 const PASSED_VARIABLES: [&str; 9] =
     ["HOME", "PATH", "LANG", "TMPDIR", "NO_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TZ"];
 
-pub(crate) async fn serve(
-    config: &Config,
-    file: Option<&Path>,
-    verbose: u8,
-    log_format: LogFormat,
-) -> Result<ExitCode> {
+/// Serves until a signal; with a worker as a second process, if one is given.
+pub(crate) async fn serve(config: &Config, worker: Option<Invocation>) -> Result<ExitCode> {
     let stop = stop_on_signal()?;
-    let store = wiring::store(config).await?;
+    let Some(store) = patient_store(config, &stop).await? else { return Ok(ExitCode::SUCCESS) };
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: choose another address with server.listen or RETRACE_SERVER_LISTEN")
@@ -48,14 +48,16 @@ pub(crate) async fn serve(
     // Port 0 lets the system choose: whoever started us reads the address here.
     let scheme = if tls.is_some() { "https" } else { "http" };
     super::print(&format!("Listening on {scheme}://{}\n", listener.local_addr()?))?;
-    let worker = tokio::spawn(keep_worker(worker_invocation(file, verbose, log_format)?, stop.clone()));
+    let worker = worker.map(|call| tokio::spawn(keep_worker(call, stop.clone())));
     let mut state = AppState::new(store, server_options(config));
     if config.server.allow_metrics {
         state = state.with_metrics(Metrics::install()?);
     }
     retrace_server::serve(listener, state, tls, stop.clone().cancelled_owned()).await?;
     stop.cancel();
-    worker.await??;
+    if let Some(worker) = worker {
+        worker.await??;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,7 +67,8 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
         tokio::spawn(stop_without_parent(stop.clone()));
     }
     let metrics = serve_metrics(&config.worker.metrics_listen).await?;
-    let (analyzer, watcher) = wiring::serving_analyzer(config).await?;
+    let Some(store) = patient_store(config, &stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let (analyzer, watcher) = wiring::serving_analyzer(config, store).await?;
     let options = TaskLoopOptions {
         owner: owner(),
         lease: Duration::from_secs(config.worker.lease_seconds.max(1)),
@@ -92,6 +95,22 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
     );
     drop((watcher, metrics));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The store, as soon as its database answers; none if `stop` comes first. Machines that start together start in any order.
+async fn patient_store(config: &Config, stop: &CancellationToken) -> Result<Option<Store>> {
+    loop {
+        match wiring::store(config).await {
+            Err(error) if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_passing) => {
+                tracing::warn!(error = %format_args!("{error:#}"), "the database is not there yet; trying again");
+            }
+            store => return store.map(Some),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STORE_PAUSE) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
 }
 
 fn tls(config: &Config) -> Result<Option<Tls>> {
@@ -174,7 +193,7 @@ async fn stop_without_parent(stop: CancellationToken) {
 }
 
 /// This binary as a worker, with the same configuration.
-fn worker_invocation(file: Option<&Path>, verbose: u8, log_format: LogFormat) -> Result<Invocation> {
+pub(crate) fn worker_invocation(file: Option<&Path>, verbose: u8, log_format: LogFormat) -> Result<Invocation> {
     let mut call = Invocation::new(env::current_exe().context("cannot find the running program")?);
     if let Some(file) = file {
         call = call.arg("--config").arg(std::path::absolute(file)?);
