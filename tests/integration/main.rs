@@ -5,6 +5,7 @@ mod analyze;
 mod arrows;
 mod ask;
 mod authors;
+mod cluster;
 mod contract;
 mod find;
 mod fixtures;

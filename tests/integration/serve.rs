@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::TcpStream,
     path::Path,
     process::Command,
@@ -23,10 +23,28 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+impl Answer {
+    /// By lower-case name.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
 /// One request on a connection of its own, as the client of Enterprise Linux 7 does.
 fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    try_request(address, method, path, headers, body).unwrap()
+}
+
+/// As [`request`], with a server that may be killed meanwhile.
+pub(crate) fn try_request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
@@ -34,18 +52,19 @@ fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], bo
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
-    stream.write_all((head + "\r\n").as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
+    stream.write_all((head + "\r\n").as_bytes())?;
+    stream.write_all(body)?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let end = bytes.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
+    stream.read_to_end(&mut bytes)?;
+    let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let end = bytes.windows(4).position(|end| end == b"\r\n\r\n").ok_or_else(cut)? + 4;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut lines = head.lines();
     let status =
         lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).expect("a status");
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-    Answer { status, headers, body: bytes.split_off(end) }
+    Ok(Answer { status, headers, body: bytes.split_off(end) })
 }
 
 pub(crate) fn get(address: &str, path: &str, password: &str) -> Answer {

@@ -55,7 +55,10 @@ impl S3 {
     /// # Panics
     /// The server fails.
     pub fn put(&self, name: &str, content: &str) {
-        let put = self.curl(&["-X", "PUT", "--data-binary", content, &self.address(&format!("/retrace/{name}"))]);
+        let address = self.address(&format!("/retrace/{name}"));
+        // Else curl calls it a form, and moto reads one.
+        let form = "Content-Type: application/octet-stream";
+        let put = self.curl(&["-X", "PUT", "-H", form, "--data-binary", content, &address]);
         assert!(put.contains("HTTP 200"), "{put}");
     }
 

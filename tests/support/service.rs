@@ -22,7 +22,8 @@ impl Service {
     /// Starts `script DIR`, with DIR in the system's folder for temporary files: a server with a user of its own has to get
     /// there.
     pub(crate) fn start(script: &str, name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("retrace-{name}-{}", std::process::id()));
+        let kind = script.trim_end_matches(".sh");
+        let dir = std::env::temp_dir().join(format!("retrace-{kind}-{name}-{}", std::process::id()));
         let program = checkout().join("tests/scripts").join(script);
         let mut child = Command::new(program).arg(&dir).stdin(Stdio::piped()).spawn().expect("the script runs");
         let start = Instant::now();
