@@ -36,6 +36,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// First wait before something is tried again that the store could not do.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a retrace that came upon a store that is away is begun again. What lasts longer is no restart.
+const MAX_AWAY: Duration = Duration::from_secs(600);
+
 /// How a worker takes tasks.
 #[derive(Clone, Debug)]
 pub struct TaskLoopOptions {
@@ -337,8 +340,25 @@ async fn analyze(
         answer_from_group: options.answer_from_group && task.kind != TaskKind::Debug,
     };
     let request = asked.get_or_init(|| request);
-    let analysis = analyzer.analyze(request, &TaskObserver { status, hooks }).await?;
-    Ok((analysis, folder))
+    let observer = TaskObserver { status, hooks };
+    let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        match analyzer.analyze(request, &observer).await {
+            // A retrace is no failure because the database was restarted under it.
+            Err(error) if is_passing(&error) && started.elapsed() < MAX_AWAY => {
+                tracing::warn!(error = %format_args!("{:#}", anyhow::Error::new(error)), "retracing again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+            analysis => return Ok((analysis?, folder)),
+        }
+    }
+}
+
+/// True if the store was away, wherever that was noticed.
+fn is_passing(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_passing))
 }
 
 /// The backtrace comes last: who sees it, sees the others.
