@@ -38,7 +38,7 @@ check: ## the fast loop: format, lints, docs
 deps: setup ## licences, banned crates and sources of the dependencies
 	cargo deny --locked --all-features check bans licenses sources
 
-bench: build plugins ## benchmarks; NAME=analyze|plugin|mirror for one group
+bench: build plugins ## benchmarks; NAME=analyze|plugin|mirror|service for one group
 	@tests/scripts/bench.sh $(NAME)
 
 fuzz: ## each fuzz target for SECONDS (30) seconds; needs cargo-fuzz and a nightly toolchain

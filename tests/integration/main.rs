@@ -7,6 +7,7 @@ mod ask;
 mod authors;
 mod cluster;
 mod contract;
+mod debuginfod;
 mod find;
 mod fixtures;
 mod hostile;

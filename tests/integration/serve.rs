@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// By lower-case name.
-    headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -31,7 +31,7 @@ impl Answer {
 }
 
 /// One request on a connection of its own, as the client of Enterprise Linux 7 does.
-fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     try_request(address, method, path, headers, body).unwrap()
 }
 

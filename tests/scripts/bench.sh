@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench.sh [NAME]: benchmarks. NAME is a group: analyze, plugin or mirror. Without one, all groups.
+# bench.sh [NAME]: benchmarks. NAME is a group: analyze, plugin, mirror or service. Without one, all groups.
 # Each figure is a line `bench <name>: <value> <unit>, goal <op> <limit>: met|missed`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -67,15 +67,21 @@ index() {
     rm -rf "$state"
 }
 
+service() {
+    "$here/rpm-distro.sh" "$target/fixtures"
+    "$target/debug/examples/debuginfod_bench"
+}
+
 case ${1:-all} in
 all)
     analyze
     plugin
     mirror
+    service
     ;;
-analyze | plugin | mirror) "$1" ;;
+analyze | plugin | mirror | service) "$1" ;;
 *)
-    printf 'bench: there is no group %s; there are analyze, plugin and mirror\n' "$1" >&2
+    printf 'bench: there is no group %s; there are analyze, plugin, mirror and service\n' "$1" >&2
     exit 2
     ;;
 esac

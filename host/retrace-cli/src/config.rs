@@ -3,6 +3,7 @@
 
 mod access;
 mod artifacts;
+mod debuginfod;
 mod server;
 mod upkeep;
 
@@ -23,6 +24,7 @@ use toml::{Table, Value};
 
 use access::AccessConfig;
 use artifacts::ArtifactsConfig;
+use debuginfod::DebuginfodConfig;
 pub(crate) use server::ServerConfig;
 use upkeep::{GcConfig, HookConfig, NotifyConfig};
 
@@ -72,6 +74,7 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerConfig,
     pub(crate) gc: GcConfig,
     pub(crate) notify: NotifyConfig,
+    pub(crate) debuginfod: DebuginfodConfig,
 }
 
 /// `[plugins]`
@@ -176,6 +179,7 @@ impl Default for Config {
             worker: WorkerConfig::default(),
             gc: GcConfig::default(),
             notify: NotifyConfig::default(),
+            debuginfod: DebuginfodConfig::default(),
         }
     }
 }
@@ -315,6 +319,7 @@ impl Config {
         for (n, rule) in self.repository.iter().enumerate() {
             problems.extend(rule.problems().into_iter().map(|problem| format!("[[repository]] {}: {problem}", n + 1)));
         }
+        problems.extend(self.debuginfod.problems());
         for dir in [&self.state_dir, &self.cache_dir] {
             if let Err(error) = std::fs::create_dir_all(dir) {
                 problems.push(format!("{} cannot be made: {error}; choose a folder that you own", dir.display()));

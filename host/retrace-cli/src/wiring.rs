@@ -10,6 +10,7 @@ use retrace_plugin_host::{
     Compiler, Fault, HostOptions, POLL, PluginHost, PluginInfo, Registry, Watcher,
     library::{Bundled, InstallOptions, Library, LibraryError, Trust},
 };
+use retrace_server::Debuginfod;
 use retrace_store::{Store, StoreOptions};
 use retrace_types::DistroId;
 use retrace_worker::{Analyzer, AnalyzerOptions, Gc};
@@ -144,6 +145,17 @@ pub(crate) fn plugin_options(config: &Config) -> HostOptions {
 /// Files unpacked from packages; server and worker share them.
 pub(crate) fn file_cache(config: &Config) -> Result<FileCache> {
     FileCache::new(&config.cache_dir.join("files")).context("cannot open the cache of unpacked files")
+}
+
+/// The endpoint for debuggers; none where it is switched off.
+pub(crate) fn debuginfod(config: &Config, store: &Store) -> Result<Option<Debuginfod>> {
+    if !config.debuginfod.enabled {
+        return Ok(None);
+    }
+    let upstream =
+        FileCache::new(&config.cache_dir.join("upstream")).context("cannot open the cache of upstream files")?;
+    let made = Debuginfod::new(store.clone(), file_cache(config)?, upstream, config.debuginfod.options());
+    made.map(Some).context("cannot set up the debuginfod endpoint")
 }
 
 pub(crate) fn mirror(config: &Config, store: Store) -> Result<Mirror> {

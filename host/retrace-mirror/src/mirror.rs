@@ -9,7 +9,11 @@ use retrace_types::{Architecture, Release, RepositorySpec};
 
 use crate::{
     MirrorError, MirrorOptions, Progress, Resolved, SyncReport, VerifyOptions, VerifyReport, WantedModule,
-    fetch::Fetched, resolve, sync, transfer::Transfer, verify,
+    fetch::Fetched,
+    resolve::{self, For},
+    sync,
+    transfer::Transfer,
+    verify,
 };
 
 /// Mirrors of repositories, in front of a store. Cheap to clone; one serves many retraces at once.
@@ -86,7 +90,21 @@ impl Mirror {
         hint: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Vec<Resolved>, MirrorError> {
-        resolve::resolve(&self.inner, scope, modules, hint, progress).await
+        resolve::resolve(&self.inner, scope, modules, hint, For::Crash, progress).await
+    }
+
+    /// As [`resolve`](Self::resolve) for one file that somebody wants to read: it does not count as referenced by a crash.
+    ///
+    /// # Errors
+    /// [`MirrorError::Store`] if the index itself fails.
+    pub async fn find_file(
+        &self,
+        scope: &Scope,
+        module: WantedModule,
+        progress: &dyn Progress,
+    ) -> Result<Option<Resolved>, MirrorError> {
+        let found = resolve::resolve(&self.inner, scope, &[module], None, For::Reader, progress).await?;
+        Ok(found.into_iter().next())
     }
 }
 

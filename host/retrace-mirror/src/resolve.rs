@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use retrace_package::VerifiedPackage;
-use retrace_store::{IndexedPackage, Provider, Scope};
+use retrace_store::{IndexedPackage, PackageKey, Provider, Scope};
 use retrace_types::{BuildId, Gap, Role};
 
 use crate::{
@@ -81,11 +81,21 @@ struct Failure {
     error: MirrorError,
 }
 
+/// Who wants the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// A crash: what it references is kept.
+    Crash,
+    /// Somebody who reads them.
+    Reader,
+}
+
 pub(crate) async fn resolve(
     inner: &Inner,
     scope: &Scope,
     modules: &[WantedModule],
     hint: Option<&str>,
+    wanted_for: For,
     progress: &dyn Progress,
 ) -> Result<Vec<Resolved>, MirrorError> {
     let mut ids: Vec<_> = modules.iter().map(|module| module.build_id.clone()).collect();
@@ -105,10 +115,10 @@ pub(crate) async fn resolve(
         [executables, debuginfo]
     });
     let wanted: Vec<_> = wanted.collect();
-    let referenced: Vec<_> = wanted.iter().filter_map(|candidates| Some(candidates.first()?.package.key)).collect();
-    inner.store.note_referenced(&referenced, Timestamp::now()).await?;
+    let used: Vec<_> = wanted.iter().filter_map(|candidates| Some(candidates.first()?.package.key)).collect();
+    note_use(inner, &used, wanted_for).await?;
     let fetches: Vec<_> =
-        wanted.into_iter().map(|candidates| fetch_first(inner, candidates, progress).boxed()).collect();
+        wanted.into_iter().map(|candidates| fetch_first(inner, candidates, wanted_for, progress).boxed()).collect();
     let mut fetched = stream::iter(fetches).buffered(PARALLEL);
     let mut resolved = Vec::with_capacity(modules.len());
     for module in modules {
@@ -135,6 +145,14 @@ pub(crate) async fn resolve(
     Ok(resolved)
 }
 
+async fn note_use(inner: &Inner, packages: &[PackageKey], wanted_for: For) -> Result<(), MirrorError> {
+    match wanted_for {
+        For::Crash => inner.store.note_referenced(packages, Timestamp::now()).await?,
+        For::Reader => inner.store.note_read(packages, Timestamp::now()).await?,
+    }
+    Ok(())
+}
+
 enum Fetch {
     Found(Box<Found>),
     Failed(Box<Failure>),
@@ -142,11 +160,16 @@ enum Fetch {
 }
 
 /// The first of the packages that can be had; they are in order of preference.
-async fn fetch_first(inner: &Inner, candidates: Vec<&Provider>, progress: &dyn Progress) -> Result<Fetch, MirrorError> {
+async fn fetch_first(
+    inner: &Inner,
+    candidates: Vec<&Provider>,
+    wanted_for: For,
+    progress: &dyn Progress,
+) -> Result<Fetch, MirrorError> {
     let mut failure = None;
     for provider in candidates.into_iter().take(MAX_TRIES) {
         if failure.is_some() {
-            inner.store.note_referenced(&[provider.package.key], Timestamp::now()).await?;
+            note_use(inner, &[provider.package.key], wanted_for).await?;
         }
         match inner.fetch(&provider.package, progress).await {
             Ok(verified) => {

@@ -2,7 +2,7 @@
 //!
 //! [`router`] is the service, [`serve()`] puts it on a listener. `POST /create` spools an archive, unpacks it within limits and
 //! puts the task into the queue; the other routes read the store. Order of checks, status codes and header names are the
-//! predecessor's, because its clients are still in use.
+//! predecessor's, because its clients are still in use. [`Debuginfod`] serves files of mirrored packages by build-id to debuggers.
 //!
 //! Promises: the server runs no plugin and spawns no program; a task is acknowledged only when everything that it needs is on
 //! disk; an upload is drained before an error is answered, since clients lose the answer otherwise; every size, count and
@@ -14,6 +14,7 @@ mod archive;
 mod checkpackage;
 mod client;
 mod create;
+mod debuginfod;
 mod error;
 mod metrics;
 mod password;
@@ -26,6 +27,7 @@ mod stats;
 mod tls;
 
 pub use client::{InvalidNetwork, Network};
+pub use debuginfod::{Debuginfod, DebuginfodError, DebuginfodOptions};
 pub use error::ApiError;
 pub use metrics::Metrics;
 pub use routes::router;

@@ -19,7 +19,7 @@ use crate::{
     archive::Format,
     checkpackage,
     client::{self, Client},
-    create, metrics, password,
+    create, debuginfod, metrics, password,
     spool::Incoming,
     stats,
 };
@@ -45,6 +45,7 @@ pub fn router(state: AppState) -> Router {
         .route("/{id}/log", any(log))
         .route("/{id}/exploitable", any(exploitable))
         .route("/{id}/delete", any(delete))
+        .merge(debuginfod::router())
         .fallback(|| async { ApiError::NoSuchPage })
         .layer(from_fn_with_state(state.clone(), drain_body));
     let routes = reading.route("/create", any(create::create)).merge(metrics::router());

@@ -8,7 +8,7 @@ use std::{
 
 use retrace_store::Store;
 
-use crate::{ApiError, Metrics, Network, client::Client, error::chain};
+use crate::{ApiError, Debuginfod, Metrics, Network, client::Client, error::chain};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -65,13 +65,21 @@ pub struct AppState {
     denied: Arc<AtomicU64>,
     /// None: `/metrics` is not offered.
     pub(crate) metrics: Option<Metrics>,
+    /// None: there is no such endpoint.
+    pub(crate) debuginfod: Option<Debuginfod>,
 }
 
 impl AppState {
     /// A state on this store.
     #[must_use]
     pub fn new(store: Store, options: ServerOptions) -> Self {
-        Self { store, options, admission: Arc::default(), denied: Arc::default(), metrics: None }
+        Self { store, options, admission: Arc::default(), denied: Arc::default(), metrics: None, debuginfod: None }
+    }
+
+    /// The same with the debuginfod endpoint.
+    #[must_use]
+    pub fn with_debuginfod(self, debuginfod: Debuginfod) -> Self {
+        Self { debuginfod: Some(debuginfod), ..self }
     }
 
     /// Offers what this process counts at `/metrics`.

@@ -147,6 +147,16 @@ impl Store {
         Ok(found)
     }
 
+    /// A package of the index.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], also if there is none; [`StoreError::InvalidRow`].
+    pub async fn package(&self, key: PackageKey) -> Result<IndexedPackage, StoreError> {
+        let row = sqlx::query("SELECT * FROM indexed_packages WHERE id = $1").bind(key.0);
+        let row = row.fetch_one(&self.database.pool).await;
+        read_package(&row.map_err(StoreError::database("read a package"))?)
+    }
+
     /// How many of these build-ids belong to each mirrored release; releases without one are left out.
     ///
     /// # Errors

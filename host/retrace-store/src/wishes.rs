@@ -8,9 +8,7 @@ use std::time::Duration;
 use retrace_types::BuildId;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
-use crate::{
-    IndexedPackage, PackageKey, Store, StoreError, database::Dialect, lookup::read_package, rows, tasks::expiry,
-};
+use crate::{IndexedPackage, PackageKey, Store, StoreError, database::Dialect, rows, tasks::expiry};
 
 /// An open wish that nobody took is forgotten after this time: whoever had it is long gone.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -199,12 +197,7 @@ impl Store {
                 Wish::Executable { build_id, debug_package: key }
             }
         };
-        let row = sqlx::query("SELECT * FROM indexed_packages WHERE id = $1")
-            .bind(package)
-            .fetch_one(&self.database.pool)
-            .await
-            .map_err(failed(ACTION))?;
-        Ok(Some(WishLease { wish, package: read_package(&row)?, owner: owner.to_owned() }))
+        Ok(Some(WishLease { wish, package: self.package(key).await?, owner: owner.to_owned() }))
     }
 
     /// Keeps a wish for `duration` from now; false if another worker took it over.

@@ -128,6 +128,12 @@ impl Analyzer {
         work_folder::create(work_dir).map_err(|source| AnalyzeError::WorkDir { path: work_dir.clone(), source })
     }
 
+    /// The mirrors that packages come from.
+    #[must_use]
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
     /// Makes the backtrace of one core. What is missing becomes a gap of the result; the work folder is removed.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! [`Analyzer::analyze`] is the whole pipeline: intake, facts, release, packages, files, backtrace. The decisions are
 //! pure (`release`, `assemble`); the other crates do the work. [`run_tasks`] puts a lease, a heartbeat
 //! and the store around it, and runs [`Hooks`]. Beside it [`Gc`] removes what is old, and [`Notifier`] tells others what ended.
+//! [`fulfil_wishes`] fetches the packages that the server wants for its debuginfod endpoint.
 //!
 //! Promises: a module is used only when its file has the build-id that the core names; every failure and every
 //! imperfect frame carries a typed reason and what would mend it; killing the process at any instant leaves nothing but
@@ -28,6 +29,7 @@ mod release;
 mod story;
 mod task;
 mod task_hooks;
+mod wishes;
 mod work_folder;
 
 pub use analyze::{Analysis, AnalyzeRequest, Analyzer, AnalyzerOptions, Observer};
@@ -37,3 +39,4 @@ pub use gc::{Gc, GcAction, GcError, GcFailure, GcItem, GcOptions, GcReport, GcTo
 pub use hooks::{Hook, HookEvent, HookOptions, Hooks};
 pub use notify::{EmailTarget, Notifier, NotifyEvent, NotifyOptions, SmtpOptions, SmtpTls, WebhookTarget};
 pub use task::{TaskLoopOptions, run_tasks};
+pub use wishes::fulfil_wishes;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use retrace_process::{Child, Invocation};
 use retrace_server::{AppState, Metrics, ServerOptions, Tls};
 use retrace_store::{Store, StoreError};
-use retrace_worker::{Notifier, TaskLoopOptions, run_tasks};
+use retrace_worker::{Notifier, TaskLoopOptions, fulfil_wishes, run_tasks};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -40,6 +40,7 @@ const PASSED_VARIABLES: [&str; 9] =
 pub(crate) async fn serve(config: &Config, worker: Option<Invocation>) -> Result<ExitCode> {
     let stop = stop_on_signal()?;
     let Some(store) = patient_store(config, &stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let mut state = state(config, store)?;
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: choose another address with server.listen or RETRACE_SERVER_LISTEN")
@@ -49,7 +50,6 @@ pub(crate) async fn serve(config: &Config, worker: Option<Invocation>) -> Result
     let scheme = if tls.is_some() { "https" } else { "http" };
     super::print(&format!("Listening on {scheme}://{}\n", listener.local_addr()?))?;
     let worker = worker.map(|call| tokio::spawn(keep_worker(call, stop.clone())));
-    let mut state = AppState::new(store, server_options(config));
     if config.server.allow_metrics {
         state = state.with_metrics(Metrics::install()?);
     }
@@ -86,6 +86,7 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
     let interval = Duration::from_secs(config.gc.interval_s);
     tokio::join!(
         run_tasks(&analyzer, &options, &stop),
+        fulfil_wishes(&analyzer, &options, &stop),
         async {
             if !interval.is_zero() {
                 gc.run_every(interval, &stop).await;
@@ -132,6 +133,15 @@ async fn serve_metrics(address: &str) -> Result<Option<AbortOnDropHandle<std::io
     })?;
     tracing::info!(address = %listener.local_addr()?, "Metrics at http://{}/metrics", listener.local_addr()?);
     Ok(Some(AbortOnDropHandle::new(tokio::spawn(metrics.serve(listener)))))
+}
+
+fn state(config: &Config, store: Store) -> Result<AppState> {
+    let debuginfod = wiring::debuginfod(config, &store)?;
+    let state = AppState::new(store, server_options(config));
+    Ok(match debuginfod {
+        Some(debuginfod) => state.with_debuginfod(debuginfod),
+        None => state,
+    })
 }
 
 fn server_options(config: &Config) -> ServerOptions {
