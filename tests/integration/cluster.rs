@@ -7,6 +7,7 @@
 mod site;
 
 use std::{
+    collections::BTreeSet,
     fs,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -46,10 +47,18 @@ fn three_workers_and_two_servers_lose_nothing_when_one_of_each_is_killed() {
     let ends = site.await_ends(&sent);
     assert!(ends.success == 5 && ends.failed_after_tries == 0, "one kill takes one try of three: {ends:?}");
     site.check(&sent);
-    // What is done with leaves nothing but its results, and no machine keeps what another may need.
-    let inputs: Vec<_> = site.s3.objects("tasks/").into_iter().filter(|name| name.contains("/input/")).collect();
-    let unknown = |name: &String| !sent.iter().any(|sent| name.contains(&sent.id));
-    assert!(inputs.iter().all(unknown), "{inputs:?}");
+    // What is done with leaves nothing but its results; it is removed behind the end. A worker that is killed between the two
+    // leaves the input of what it was at, two tasks at most, until the task is deleted.
+    let with_input = || -> BTreeSet<String> {
+        let objects = site.s3.objects("tasks/").into_iter().filter(|name| name.contains("/input/"));
+        let ids = objects.filter_map(|name| name.split('/').nth(1).map(str::to_owned));
+        ids.filter(|id| sent.iter().any(|sent| sent.id == *id)).collect()
+    };
+    let deadline = Instant::now() + LIMIT;
+    while with_input().len() > 2 {
+        assert!(Instant::now() < deadline, "{:?}", with_input());
+        thread::sleep(Duration::from_millis(50));
+    }
     assert!(site.s3.objects("packages/").len() >= 2, "{:?}", site.s3.objects("packages/"));
 }
 
@@ -122,7 +131,7 @@ fn artifacts_lie_in_the_bucket_and_are_verified_and_pruned_there() {
 
     // Links cannot be made to objects.
     let published = cli.run(["mirror", "publish"]);
-    assert!(published.code == Some(1) && published.stderr.contains("artifacts.url"), "{published}");
+    assert!(published.code == Some(1) && published.stdout.contains("artifacts.url"), "{published}");
 
     // What no task has is found.
     s3.put("tasks/123456789/input/coredump.zst", "of a task that was deleted");
