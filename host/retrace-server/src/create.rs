@@ -1,6 +1,10 @@
 //! `POST /create`: checks in the predecessor's order, upload, unpacking, into the queue.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use axum::{
     Extension,
@@ -65,6 +69,8 @@ struct Checked {
     requested: Requested,
     format: Format,
     length: u64,
+    /// Folder on this machine that holds the archive instead of the body.
+    external: Option<PathBuf>,
     free_bytes: u64,
 }
 
@@ -88,14 +94,15 @@ async fn check_request(
     if length > options.max_packed_bytes {
         return Err(ApiError::ArchiveTooLarge { limit_mib: options.max_packed_bytes / MIB });
     }
-    if headers.contains_key(EXTERNAL_DIRECTORY) {
+    let external = headers.get(EXTERNAL_DIRECTORY).map(|dir| PathBuf::from(OsStr::from_bytes(dir.as_bytes())));
+    if external.is_some() && options.external_dirs.is_empty() {
         return Err(ApiError::ExternalDirectory);
     }
     let free_bytes = free_bytes(state.store.dir())?;
     let Some(free_bytes) = free_bytes.checked_sub(length.saturating_add(options.min_storage_left_bytes)) else {
         return Err(ApiError::NoSpace);
     };
-    Ok(Checked { requested: requested_type(headers)?, format, length, free_bytes })
+    Ok(Checked { requested: requested_type(headers)?, format, length, external, free_bytes })
 }
 
 fn archive_format(headers: &HeaderMap) -> Option<Format> {
@@ -134,10 +141,23 @@ async fn take_upload(
     let header = HeaderValue::from_str(&password).map_err(std::io::Error::other)?;
     let upload = Upload::begin(state, checked.requested, password::digest(password.as_bytes())).await?;
     let id = upload.id;
-    body.write_to(&upload.archive(), checked.length).await?;
+    let archive = match checked.external {
+        None => {
+            let archive = upload.dir.join("archive");
+            body.write_to(&archive, checked.length).await?;
+            archive
+        }
+        Some(dir) => {
+            body.drain(state.options.max_packed_bytes).await;
+            let (allowed, max_bytes) = (state.options.external_dirs.clone(), state.options.max_packed_bytes);
+            let looking =
+                tokio::task::spawn_blocking(move || archive::only_file(&dir, checked.format, &allowed, max_bytes));
+            looking.await.map_err(std::io::Error::other)??
+        }
+    };
     // On a task of its own: if the client goes away now, nothing is torn down while a thread writes there.
     let limits = ArchiveLimits { max_unpacked_bytes: state.options.max_unpacked_bytes, free_bytes: checked.free_bytes };
-    tokio::spawn(upload.finish(checked.format, limits)).await.map_err(std::io::Error::other)??;
+    tokio::spawn(upload.finish(archive, checked.format, limits)).await.map_err(std::io::Error::other)??;
     Ok((id, header))
 }
 
@@ -175,19 +195,17 @@ impl Upload {
         Ok(upload)
     }
 
-    fn archive(&self) -> PathBuf {
-        self.dir.join("archive")
-    }
-
     fn crash(&self) -> PathBuf {
         self.store.input_dir(self.id)
     }
 
-    async fn finish(mut self, format: Format, limits: ArchiveLimits) -> Result<(), ApiError> {
-        let (archive, crash, dir) = (self.archive(), self.crash(), self.dir.clone());
+    async fn finish(mut self, archive: PathBuf, format: Format, limits: ArchiveLimits) -> Result<(), ApiError> {
+        let (crash, dir) = (self.crash(), self.dir.clone());
         let unpacking = tokio::task::spawn_blocking(move || -> Result<(), ApiError> {
             archive::unpack(&archive, format, &crash, limits)?;
-            std::fs::remove_file(&archive)?;
+            if archive.starts_with(&dir) {
+                std::fs::remove_file(&archive)?;
+            }
             for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
                 archive::sync_folder(folder)?;
             }

@@ -37,6 +37,15 @@ pub enum ApiError {
     /// `X-CoreFileDirectory` is not offered.
     #[error("X-CoreFileDirectory has been disabled")]
     ExternalDirectory,
+    /// `X-CoreFileDirectory` names no folder.
+    #[error("X-CoreFileDirectory is not a directory")]
+    NoSuchDirectory,
+    /// The folder of `X-CoreFileDirectory` does not hold one file.
+    #[error("There has to be exactly one file in X-CoreFileDirectory")]
+    NotOneFile,
+    /// The file in `X-CoreFileDirectory` is of another type than the request says.
+    #[error("The file in X-CoreFileDirectory is not of the type that Content-Type names")]
+    OtherFormat,
     /// `X-Task-Type` is no number.
     #[error("X-Task-Type is not a number")]
     InvalidTaskType,
@@ -107,12 +116,16 @@ impl ApiError {
             | Self::WrongPassword
             | Self::DeleteDisabled
             | Self::MetricsDisabled => StatusCode::FORBIDDEN,
-            Self::NoSuchTask | Self::NoBacktrace | Self::NoLog | Self::NoExploitable | Self::NoSuchPage => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NoSuchTask
+            | Self::NoBacktrace
+            | Self::NoLog
+            | Self::NoExploitable
+            | Self::NoSuchDirectory
+            | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::UploadStopped => StatusCode::REQUEST_TIMEOUT,
-            Self::Interactive => StatusCode::CONFLICT,
+            Self::Interactive | Self::OtherFormat => StatusCode::CONFLICT,
+            Self::NotOneFile => StatusCode::NOT_IMPLEMENTED,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::ArchiveTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -134,6 +147,17 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl ApiError {
+    /// Whether an operator has to look. A damaged archive is answered with 500 too, as the predecessor does.
+    fn is_ours(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Io(_) | Self::NoSpace => true,
+            Self::Archive(error) => matches!(error, ArchiveError::Write(_) | ArchiveError::NoSpace),
+            _ => false,
+        }
+    }
+}
+
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -148,7 +172,7 @@ impl IntoResponse for ApiError {
         let status = self.status();
         if let Self::StoreAway(cause) = &self {
             tracing::warn!(error = %chain(cause), "cannot serve a request now");
-        } else if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        } else if self.is_ours() {
             tracing::error!(error = %chain(&self), "request failed");
         } else {
             tracing::debug!(error = %chain(&self), "request refused");

@@ -49,7 +49,7 @@ impl Incoming {
 
     /// Reads the body to its end, or until `max_bytes` of it came. A server that answers and closes while a client still
     /// sends makes the client lose the answer.
-    pub(crate) async fn drain(mut self, max_bytes: u64) {
+    pub(crate) async fn drain(&mut self, max_bytes: u64) {
         while self.received <= max_bytes && matches!(self.next_chunk().await, Ok(Some(_))) {}
     }
 

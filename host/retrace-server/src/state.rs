@@ -1,4 +1,5 @@
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -29,6 +30,9 @@ pub struct ServerOptions {
     pub max_unpacked_bytes: u64,
     /// Free space that an upload must leave, in bytes (`MinStorageLeft`).
     pub min_storage_left_bytes: u64,
+    /// Folders below which `X-CoreFileDirectory` may name one whose archive is taken in the place of a body
+    /// (`AllowExternalDir`). None by default.
+    pub external_dirs: Vec<PathBuf>,
     /// Let who knows a task's password delete it by `/<id>/delete` (`AllowAPIDelete`).
     pub allow_delete: bool,
     /// Longest silence of a client while it sends a request or takes an answer.
@@ -42,6 +46,7 @@ impl Default for ServerOptions {
         Self {
             require_https: false,
             trusted_proxies: Vec::new(),
+            external_dirs: Vec::new(),
             allow_delete: false,
             max_queued_tasks: 1000,
             max_packed_bytes: 1024 * MIB,

@@ -18,6 +18,7 @@ mod protocol;
 const PLAIN: ServerOptions = ServerOptions {
     require_https: false,
     trusted_proxies: Vec::new(),
+    external_dirs: Vec::new(),
     allow_delete: false,
     max_queued_tasks: 3,
     max_packed_bytes: 4 << 20,

@@ -149,6 +149,7 @@ fn server_options(config: &Config) -> ServerOptions {
     ServerOptions {
         require_https: server.require_https,
         trusted_proxies: server.trusted_proxies.clone(),
+        external_dirs: server.external_dirs.clone(),
         allow_delete: server.allow_delete,
         max_queued_tasks: server.max_queued_tasks.into(),
         max_packed_bytes: server.max_packed_size_mib.saturating_mul(MIB),

@@ -21,6 +21,8 @@ pub(crate) struct ServerConfig {
     pub(crate) require_https: bool,
     /// Proxies that always set `X-Forwarded-For` and `X-Forwarded-Proto`, which are then believed: addresses or networks.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Folders below which a client may name one, by `X-CoreFileDirectory`, whose archive is taken in the place of an upload.
+    pub(crate) external_dirs: Vec<PathBuf>,
     /// Let who knows the password of a task delete it by `/<id>/delete`.
     pub(crate) allow_delete: bool,
     /// Answer `/metrics`.
@@ -45,6 +47,7 @@ impl Default for ServerConfig {
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             trusted_proxies: Vec::new(),
+            external_dirs: Vec::new(),
             allow_delete: false,
             allow_metrics: true,
             max_parallel_tasks: 5,

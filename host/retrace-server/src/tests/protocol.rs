@@ -109,7 +109,7 @@ async fn refused_uploads_have_their_status_code_and_leave_nothing() {
     let large = vec![0; (4 << 20) + 1];
     let cases: [(&str, String, &[u8], u16); 12] = [
         ("no type", String::new(), &good, 415),
-        ("rar", "Content-Type: application/x-rar-compressed\r\n".into(), &good, 415),
+        ("zip", "Content-Type: application/zip\r\n".into(), &good, 415),
         ("too large", TAR.into(), &large, 413),
         ("external", format!("{TAR}X-CoreFileDirectory: /srv\r\n"), &good, 403),
         ("type is no number", format!("{TAR}X-Task-Type: abc\r\n"), &good, 400),
@@ -206,7 +206,7 @@ async fn settings_are_six_lines_without_carriage_returns() {
     max_running_tasks 3
     max_packed_size 4
     max_unpacked_size 8
-    supported_formats application/x-xz-compressed-tar application/x-gzip application/x-tar
+    supported_formats application/x-xz-compressed-tar application/x-gzip application/x-tar application/x-rar-compressed application/zstd
     ");
 }
 
@@ -458,4 +458,40 @@ async fn a_server_says_whether_it_lives_and_is_ready() {
     server.store.close().await;
     assert_eq!(server.get("/readyz", "").await.status(), 503);
     assert_eq!(server.get("/healthz", "").await.status(), 200, "restarting it would not help");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_on_the_server_is_taken_from_an_allowed_folder_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let allowed = dir.path().join("allowed");
+    for name in ["good", "two", "link", "empty", "other"] {
+        std::fs::create_dir_all(allowed.join(name)).unwrap();
+    }
+    std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    for file in ["allowed/good/a.tar", "allowed/two/a.tar", "allowed/two/b.tar", "elsewhere/a.tar"] {
+        std::fs::write(dir.path().join(file), good_archive()).unwrap();
+    }
+    std::fs::write(allowed.join("other/a.tar"), b"\x1f\x8b is gzip").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("elsewhere/a.tar"), allowed.join("link/a.tar")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("elsewhere"), allowed.join("out")).unwrap();
+    let header = |path: &std::path::Path| format!("{TAR}X-CoreFileDirectory: {}\r\n", path.display());
+
+    let closed = TestServer::start(PLAIN).await;
+    assert_eq!(closed.create(&header(&allowed.join("good")), b"").await.status(), 403, "off by default");
+    let server = TestServer::start(ServerOptions { external_dirs: vec![allowed.clone()], ..PLAIN }).await;
+    for (name, status) in [
+        ("good", 201),
+        ("missing", 404),
+        ("two", 501),
+        ("empty", 501),
+        ("link", 501),
+        ("other", 409),
+        ("out", 403),
+        ("../elsewhere", 403),
+    ] {
+        let reply = server.create(&header(&allowed.join(name)), b"what the body holds does not count").await;
+        assert_eq!(reply.status(), status, "{name}: {reply:?}");
+    }
+    assert!(allowed.join("good/a.tar").exists(), "it is not ours to remove");
+    server.expect_tasks(1).await;
 }
