@@ -11,10 +11,7 @@ const MAX_HEADER_BYTES: usize = 256;
 
 /// 302 without a `Location` header, which clients would follow: known. 404: unknown.
 pub(crate) async fn check(store: &Store, headers: &HeaderMap) -> Result<StatusCode, ApiError> {
-    let nvr = text(headers, "X-Package-NVR", is_package)?.ok_or(ApiError::InvalidHeader("X-Package-NVR"))?;
-    let arch = text(headers, "X-Package-Arch", is_word)?.ok_or(ApiError::InvalidHeader("X-Package-Arch"))?;
-    let release = text(headers, "X-OS-Release", is_release)?;
-
+    let Asked { nvr, arch, release } = Asked::read(headers)?;
     let scopes = match release {
         Some(id) => parse_release(id).into_iter().collect(),
         None => {
@@ -31,6 +28,30 @@ pub(crate) async fn check(store: &Store, headers: &HeaderMap) -> Result<StatusCo
         }
     }
     Ok(StatusCode::NOT_FOUND)
+}
+
+/// What a client asks.
+struct Asked<'h> {
+    nvr: &'h str,
+    arch: &'h str,
+    release: Option<&'h str>,
+}
+
+impl<'h> Asked<'h> {
+    fn read(headers: &'h HeaderMap) -> Result<Self, ApiError> {
+        let nvr = text(headers, "X-Package-NVR", is_package)?.ok_or(ApiError::InvalidHeader("X-Package-NVR"))?;
+        let arch = text(headers, "X-Package-Arch", is_word)?.ok_or(ApiError::InvalidHeader("X-Package-Arch"))?;
+        Ok(Self { nvr, arch, release: text(headers, "X-OS-Release", is_release)? })
+    }
+}
+
+/// For the fuzz target.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_headers(headers: &HeaderMap) {
+    if let Ok(Asked { nvr, release, .. }) = Asked::read(headers) {
+        assert!(splits(nvr).count() <= 3);
+        let _ = release.and_then(parse_release);
+    }
 }
 
 /// The header's text; none if it is absent; an error if it is not well-formed.

@@ -78,7 +78,7 @@ impl fmt::Display for Network {
 impl Client {
     /// Reads the proxies' headers from the nearest hop to the farthest: the first address that no trusted proxy has is the
     /// client's. What stands before it may be invented.
-    fn behind(connection: Connection, headers: &HeaderMap, trusted: &[Network]) -> Self {
+    pub(crate) fn behind(connection: Connection, headers: &HeaderMap, trusted: &[Network]) -> Self {
         let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.0.contains(&address));
         let peer = connection.peer.ip().to_canonical();
         if !is_trusted(peer) {

@@ -132,6 +132,12 @@ pub(crate) fn free_bytes(dir: &Path) -> Result<u64, ApiError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// For the fuzz target.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_headers(headers: &HeaderMap) {
+    let _ = (archive_format(headers), content_length(headers), requested_type(headers).is_ok());
+}
+
 async fn take_upload(
     state: &AppState,
     checked: Checked,

@@ -16,6 +16,8 @@ mod client;
 mod create;
 mod debuginfod;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod metrics;
 mod password;
 mod routes;
