@@ -156,7 +156,7 @@ fn hooks_see_the_task_and_may_fail_it() {
         &cli.path("hooks/fail/tell"),
         "cat /retrace/results/log; cat | tr , '\\n' | grep -e state -e message; exit 7",
     );
-    let (server, address) = start(&cli);
+    let (mut server, address) = start(&cli);
     let (id, password) = create(&address, &upload);
     assert_eq!(wait_until_finished(&address, &id, &password), "FINISHED_FAILURE");
     let log = String::from_utf8_lossy(&get(&address, &format!("/{id}/log"), &password).body).into_owned();
@@ -169,7 +169,9 @@ fn hooks_see_the_task_and_may_fail_it() {
     ] {
         assert!(log.contains(want), "no {want:?} in:\n{log}");
     }
-    drop(server);
+    // Its worker ends with it: a killed one's would take the next task, without the next hook.
+    let stopped = Command::new("kill").args(["-TERM", &server.pid().to_string()]).status().unwrap();
+    assert!(stopped.success() && server.wait(LIMIT).expect("an end").success());
 
     let program = cli.path("bin/refuse");
     script(&program, "echo not today; exit 1");
