@@ -105,6 +105,11 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
+    /// The archive is not to blame.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Write(_))
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Damaged(_) | Self::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,

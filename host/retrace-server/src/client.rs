@@ -101,6 +101,19 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whom requests are counted for: the address. Who has one IPv6 address has all of its network.
+    pub(crate) fn network(&self) -> String {
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        }
+    }
+}
+
 /// Some proxies add the port.
 fn address_in(hop: &str) -> Option<IpAddr> {
     let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -159,6 +172,18 @@ mod tests {
     fn a_trusted_proxy_says_the_scheme() {
         assert!(client("10.0.0.1", &[("x-forwarded-proto", "https")]).https);
         assert!(!client("10.0.0.1", &[("x-forwarded-proto", "http")]).https);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_sender() {
+        for (address, want) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ] {
+            assert_eq!(Client { address: address.parse().unwrap(), https: false }.network(), want);
+        }
     }
 
     #[test]

@@ -12,17 +12,15 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use retrace_store::{NewTask, Store, UPLOAD_LEASE};
-use retrace_types::{Sha256, TaskId, TaskKind};
-use tokio_util::task::AbortOnDropHandle;
+use retrace_types::{TaskId, TaskKind};
 
 use crate::{
     ApiError, AppState,
     archive::{self, ArchiveLimits, Format},
     client::Client,
-    error::chain,
     password,
     spool::Incoming,
+    upload::Upload,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -145,13 +143,16 @@ async fn take_upload(
 ) -> Result<(TaskId, HeaderValue), ApiError> {
     let password = password::generate()?;
     let header = HeaderValue::from_str(&password).map_err(std::io::Error::other)?;
-    let upload = Upload::begin(state, checked.requested, password::digest(password.as_bytes())).await?;
-    let id = upload.id;
+    let kind = match checked.requested {
+        Requested::Kind(kind) => kind,
+        Requested::Interactive => TaskKind::Coredump,
+    };
+    let upload = Upload::begin(state, kind, password::digest(password.as_bytes())).await?;
+    let id = upload.id();
     let archive = match checked.external {
         None => {
-            let archive = upload.dir.join("archive");
-            body.write_to(&archive, checked.length).await?;
-            archive
+            body.write_to(&upload.archive(), checked.length).await?;
+            upload.archive()
         }
         Some(dir) => {
             body.drain(state.options.max_packed_bytes).await;
@@ -163,100 +164,16 @@ async fn take_upload(
     };
     // On a task of its own: if the client goes away now, nothing is torn down while a thread writes there.
     let limits = ArchiveLimits { max_unpacked_bytes: state.options.max_unpacked_bytes, free_bytes: checked.free_bytes };
-    tokio::spawn(upload.finish(archive, checked.format, limits)).await.map_err(std::io::Error::other)??;
-    Ok((id, header))
-}
-
-/// A task on its way into the queue. Dropped before it is there, it removes what it made; if the server is killed, the
-/// store finds it.
-struct Upload {
-    store: Store,
-    id: TaskId,
-    dir: PathBuf,
-    requested: Requested,
-    submitted: bool,
-    _alive: AbortOnDropHandle<()>,
-}
-
-impl Upload {
-    async fn begin(state: &AppState, requested: Requested, password_sha256: Sha256) -> Result<Self, ApiError> {
-        let kind = match requested {
-            Requested::Kind(kind) => kind,
-            Requested::Interactive => TaskKind::Coredump,
-        };
-        let store = state.store.clone();
-        let id = {
-            // Of several uploads at once, only as many begin as there are places.
-            let _admission = state.admission.lock().await;
-            if store.task_counts().await?.unfinished() >= state.options.max_queued_tasks {
-                return Err(state.deny_full_queue());
-            }
-            store.create_task(&NewTask { kind, password_sha256 }).await?
-        };
-        let dir = store.task_dir(id);
-        let alive = AbortOnDropHandle::new(tokio::spawn(keep_alive(store.clone(), id)));
-        let upload = Self { store, id, dir, requested, submitted: false, _alive: alive };
-        tokio::fs::create_dir(&upload.dir).await?;
-        tokio::fs::create_dir(upload.crash()).await?;
-        Ok(upload)
-    }
-
-    fn crash(&self) -> PathBuf {
-        self.store.input_dir(self.id)
-    }
-
-    async fn finish(mut self, archive: PathBuf, format: Format, limits: ArchiveLimits) -> Result<(), ApiError> {
-        let (crash, dir) = (self.crash(), self.dir.clone());
-        let unpacking = tokio::task::spawn_blocking(move || -> Result<(), ApiError> {
-            archive::unpack(&archive, format, &crash, limits)?;
-            if archive.starts_with(&dir) {
-                std::fs::remove_file(&archive)?;
-            }
-            for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
-                archive::sync_folder(folder)?;
-            }
-            Ok(())
-        });
-        unpacking.await.map_err(std::io::Error::other)??;
-        let kind = match self.requested {
-            Requested::Interactive => return Err(ApiError::Interactive),
-            Requested::Kind(kind) => kind,
-        };
-        if let Some(missing) = missing_file(kind, &self.crash()) {
+    let finishing = tokio::spawn(async move {
+        upload.unpack(archive, checked.format, limits).await?;
+        let Requested::Kind(kind) = checked.requested else { return Err(ApiError::Interactive) };
+        if let Some(missing) = missing_file(kind, &upload.crash()) {
             return Err(ApiError::MissingFile(missing));
         }
-        self.store.seal_input(self.id).await?;
-        self.store.submit_task(self.id).await?;
-        self.submitted = true;
-        tracing::info!(task.id = %self.id, "Accepted task {}", self.id);
-        Ok(())
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if self.submitted {
-            return;
-        }
-        let (store, id) = (self.store.clone(), self.id);
-        tokio::spawn(async move {
-            if let Err(error) = store.delete_task(id).await {
-                tracing::warn!(task.id = %id, error = %chain(&error), "cannot remove a refused upload now");
-            }
-        });
-    }
-}
-
-/// Tells the store that an upload goes on, until it is dropped.
-async fn keep_alive(store: Store, id: TaskId) {
-    let mut ticks = tokio::time::interval(UPLOAD_LEASE / 4);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        if let Err(error) = store.keep_upload(id).await {
-            tracing::warn!(task.id = %id, error = %chain(&error), "cannot keep an upload alive");
-        }
-    }
+        upload.submit().await
+    });
+    finishing.await.map_err(std::io::Error::other)??;
+    Ok((id, header))
 }
 
 /// Source: the predecessor's table of required files.

@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -73,6 +73,12 @@ pub enum ApiError {
     /// The password is missing or wrong.
     #[error("Invalid password")]
     WrongPassword,
+    /// Too many wrong passwords came from this address; further ones are not looked at for a while.
+    #[error("Too many wrong passwords came from this address")]
+    TooManyGuesses {
+        /// Until the next one is looked at.
+        wait: Duration,
+    },
     /// The task has no backtrace, or not yet. Clients compare the text.
     #[error("There is no backtrace for the specified task")]
     NoBacktrace,
@@ -122,6 +128,7 @@ impl ApiError {
             | Self::NoExploitable
             | Self::NoSuchDirectory
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::TooManyGuesses { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::UploadStopped => StatusCode::REQUEST_TIMEOUT,
             Self::Interactive | Self::OtherFormat => StatusCode::CONFLICT,
@@ -170,6 +177,11 @@ impl From<io::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let retry_after = match &self {
+            Self::TooManyGuesses { wait } => Some(HeaderValue::from(wait.as_secs().saturating_add(1))),
+            Self::QueueFull | Self::StoreAway(_) => Some(RETRY_AFTER),
+            _ => None,
+        };
         if let Self::StoreAway(cause) = &self {
             tracing::warn!(error = %chain(cause), "cannot serve a request now");
         } else if self.is_ours() {
@@ -179,8 +191,8 @@ impl IntoResponse for ApiError {
         }
         // One plain-text sentence without a newline, as old clients expect.
         let mut response = (status, [(header::CONTENT_TYPE, "text/plain")], self.to_string()).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        if let Some(retry_after) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after);
         }
         response
     }

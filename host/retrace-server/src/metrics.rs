@@ -103,6 +103,11 @@ fn describe() {
     describe_counter!("retrace_gc_removed_total", "Things that were removed for their age or size, by action");
     describe_counter!("retrace_gc_freed_bytes_total", Unit::Bytes, "What they took, by action");
     describe_counter!("retrace_tasks_failed_total", "Tasks that failed, by reason");
+    describe_counter!("retrace_wrong_credentials_total", "Wrong tokens and passwords");
+    describe_counter!(
+        "retrace_api_limited_requests_total",
+        "Requests of the API refused since their sender sent too many"
+    );
 }
 
 /// Liveness, readiness, metrics.

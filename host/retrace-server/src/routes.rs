@@ -15,7 +15,7 @@ use retrace_store::{Task, TaskCounts};
 use retrace_types::{Architecture, TaskId};
 
 use crate::{
-    ApiError, AppState,
+    ApiError, AppState, api,
     archive::Format,
     checkpackage,
     client::{self, Client},
@@ -48,7 +48,8 @@ pub fn router(state: AppState) -> Router {
         .merge(debuginfod::router())
         .fallback(|| async { ApiError::NoSuchPage })
         .layer(from_fn_with_state(state.clone(), drain_body));
-    let routes = reading.route("/create", any(create::create)).merge(metrics::router());
+    let routes =
+        reading.route("/create", any(create::create)).merge(metrics::router()).nest("/api", api::router(&state));
     // The last layer is the first that sees a request.
     let routes = routes.layer(from_fn(metrics::observe)).layer(from_fn_with_state(state.clone(), client::identify));
     routes.with_state(state)
@@ -184,12 +185,19 @@ impl AskedTask {
     }
 }
 
-/// https, then the task, then its password: the predecessor's order.
+/// https, then the task, then its password: the predecessor's order. Guessing is bounded for each address, together with
+/// that of the API.
 async fn authorize(state: &AppState, asked: AskedTask) -> Result<Task, ApiError> {
     state.check_https(asked.client.0)?;
     let id: TaskId = asked.number()?.parse().map_err(|_| ApiError::NoSuchTask)?;
     tracing::Span::current().record("task.id", id.get());
     let task = state.store.task(id).await?.ok_or(ApiError::NoSuchTask)?;
     let password = asked.headers.get("X-Task-Password").ok_or(ApiError::WrongPassword)?;
-    if password::matches(password.as_bytes(), &task.password_sha256) { Ok(task) } else { Err(ApiError::WrongPassword) }
+    let (guard, limits, network) = (&state.api, &state.options.api, asked.client.network());
+    guard.check_failures(&network, limits).map_err(|wait| ApiError::TooManyGuesses { wait })?;
+    if password::matches(password.as_bytes(), &task.password_sha256) {
+        return Ok(task);
+    }
+    guard.count_failure(&network, limits);
+    Err(ApiError::WrongPassword)
 }

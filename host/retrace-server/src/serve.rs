@@ -49,7 +49,7 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(state.options.max_connections));
     let cleanup = tokio::spawn(upkeep(state.clone()));
     let renewal = tls.clone().map(|tls| tokio::spawn(tls.keep_fresh()));
-    let idle = state.options.idle_timeout;
+    let (idle, stopping) = (state.options.idle_timeout, state.stopping.clone());
     let connections = Connections { http: http(idle), idle, router: router(state), tls };
     let graceful = GracefulShutdown::new();
 
@@ -72,6 +72,7 @@ pub async fn serve(
             drop(place);
         });
     }
+    stopping.cancel();
     cleanup.abort();
     renewal.inspect(tokio::task::JoinHandle::abort);
     if tokio::time::timeout(SHUTDOWN_TIME, graceful.shutdown()).await.is_err() {
@@ -145,6 +146,9 @@ async fn upkeep(state: AppState) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "Removed {count} unfinished uploads"),
             Err(error) => tracing::warn!(error = %chain(&error), "cannot remove unfinished uploads"),
+        }
+        if let Err(error) = state.store.forget_keys().await {
+            tracing::warn!(error = %chain(&error), "cannot forget old idempotency keys");
         }
     }
 }

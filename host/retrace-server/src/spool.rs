@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::{
     fs::File,
@@ -22,15 +22,17 @@ pub(crate) struct Incoming {
     idle: Duration,
     started: Instant,
     received: u64,
+    begun: bool,
 }
 
 impl Incoming {
     /// `idle` is the longest silence that is waited for, and the head start of a slow client.
     pub(crate) fn new(body: Body, idle: Duration) -> Self {
-        Self { body, idle, started: Instant::now(), received: 0 }
+        Self { body, idle, started: Instant::now(), received: 0, begun: false }
     }
 
-    /// Writes the body, of at most `max_bytes`, into a new file and makes sure that it is on disk.
+    /// Writes the body, of at most `max_bytes`, into a new file. That it is on disk is not made sure of: no client is told
+    /// that it is, and a task's files are.
     ///
     /// # Errors
     /// [`ApiError::UploadStopped`] if the client breaks off or is too slow, [`ApiError::LengthRequired`] if it sends more,
@@ -43,8 +45,27 @@ impl Incoming {
             }
             file.write_all(&chunk).await?;
         }
-        file.sync_all().await?;
-        Ok(())
+        Ok(file.flush().await?)
+    }
+
+    /// The whole body, if it has at most `max_bytes`.
+    ///
+    /// # Errors
+    /// [`ApiError::UploadStopped`] if the client breaks off or is too slow.
+    pub(crate) async fn collect(&mut self, max_bytes: u64) -> Result<Option<Bytes>, ApiError> {
+        let mut all = BytesMut::new();
+        while let Some(chunk) = self.next_chunk().await? {
+            if self.received > max_bytes {
+                return Ok(None);
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(Some(all.freeze()))
+    }
+
+    /// Whether anything was read: a client that waits for `100 Continue` was told to send by that.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Reads the body to its end, or until `max_bytes` of it came. A server that answers and closes while a client still
@@ -53,7 +74,12 @@ impl Incoming {
         while self.received <= max_bytes && matches!(self.next_chunk().await, Ok(Some(_))) {}
     }
 
-    async fn next_chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// [`ApiError::UploadStopped`] if the client breaks off or is too slow.
+    pub(crate) async fn next_chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        self.begun = true;
         loop {
             let earned = Duration::from_secs(self.received / MIN_BYTES_PER_SECOND);
             let slowest = self.started + self.idle + earned;

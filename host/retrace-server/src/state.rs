@@ -1,4 +1,5 @@
 use std::{
+    num::NonZero,
     path::PathBuf,
     sync::{
         Arc,
@@ -8,8 +9,10 @@ use std::{
 };
 
 use retrace_store::Store;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use crate::{ApiError, Debuginfod, Metrics, Network, client::Client, error::chain};
+use crate::{ApiError, ApiOptions, Debuginfod, Metrics, Network, api::Guard, client::Client, error::chain};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -39,6 +42,8 @@ pub struct ServerOptions {
     pub idle_timeout: Duration,
     /// Connections served at once; further ones wait to be accepted.
     pub max_connections: usize,
+    /// What `/api` allows.
+    pub api: ApiOptions,
 }
 
 impl Default for ServerOptions {
@@ -54,6 +59,7 @@ impl Default for ServerOptions {
             min_storage_left_bytes: 1024 * MIB,
             idle_timeout: Duration::from_secs(60),
             max_connections: 512,
+            api: ApiOptions::DEFAULT,
         }
     }
 }
@@ -65,6 +71,9 @@ pub struct AppState {
     pub(crate) options: ServerOptions,
     /// Held while a new task is counted and made.
     pub(crate) admission: Arc<tokio::sync::Mutex<()>>,
+    /// Places for archives that are unpacked at once: one for each processor, as each may ask for the memory of a
+    /// decoder. Further uploads wait with their archive on disk.
+    pub(crate) unpacking: Arc<Semaphore>,
     /// Requests that were refused because the queue was full, and are not counted in the store yet: a full server must not
     /// write for each of them.
     denied: Arc<AtomicU64>,
@@ -72,13 +81,27 @@ pub struct AppState {
     pub(crate) metrics: Option<Metrics>,
     /// None: there is no such endpoint.
     pub(crate) debuginfod: Option<Debuginfod>,
+    /// What `/api` remembers of those who ask.
+    pub(crate) api: Arc<Guard>,
+    /// Cancelled when the server is told to stop: answers that never end then do.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl AppState {
     /// A state on this store.
     #[must_use]
     pub fn new(store: Store, options: ServerOptions) -> Self {
-        Self { store, options, admission: Arc::default(), denied: Arc::default(), metrics: None, debuginfod: None }
+        Self {
+            store,
+            api: Arc::new(Guard::new(&options.api)),
+            options,
+            admission: Arc::default(),
+            unpacking: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get))),
+            denied: Arc::default(),
+            metrics: None,
+            debuginfod: None,
+            stopping: CancellationToken::new(),
+        }
     }
 
     /// The same with the debuginfod endpoint.

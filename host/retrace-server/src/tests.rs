@@ -10,12 +10,12 @@ use retrace_store::{Outcome, Store};
 use retrace_types::TaskId;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{AppState, ServerOptions, serve};
+use crate::{ApiOptions, AppState, ServerOptions, serve};
 
 mod hostile;
 mod protocol;
 
-const PLAIN: ServerOptions = ServerOptions {
+pub(crate) const PLAIN: ServerOptions = ServerOptions {
     require_https: false,
     trusted_proxies: Vec::new(),
     external_dirs: Vec::new(),
@@ -26,40 +26,42 @@ const PLAIN: ServerOptions = ServerOptions {
     min_storage_left_bytes: 0,
     idle_timeout: Duration::from_secs(2),
     max_connections: 16,
+    api: ApiOptions::DEFAULT,
 };
 
-struct TestServer {
-    address: SocketAddr,
-    store: Store,
-    dir: tempfile::TempDir,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    pub(crate) dir: tempfile::TempDir,
+    state: AppState,
     stop: Option<oneshot::Sender<()>>,
     done: JoinHandle<std::io::Result<()>>,
 }
 
 impl TestServer {
-    async fn start(options: ServerOptions) -> Self {
+    pub(crate) async fn start(options: ServerOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).await.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let state = AppState::new(store.clone(), options);
-        let done = tokio::spawn(serve(listener, state, None, async {
+        let done = tokio::spawn(serve(listener, state.clone(), None, async {
             let _ = stopped.await;
         }));
-        Self { address, store, dir, stop: Some(stop), done }
+        Self { address, store, dir, state, stop: Some(stop), done }
     }
 
-    async fn send(&self, request: impl Into<Vec<u8>>) -> Reply {
+    pub(crate) async fn send(&self, request: impl Into<Vec<u8>>) -> Reply {
         let (address, request) = (self.address, request.into());
         tokio::task::spawn_blocking(move || exchange(address, &request)).await.unwrap()
     }
 
-    async fn get(&self, path: &str, headers: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> Reply {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
     }
 
-    async fn create(&self, headers: &str, body: &[u8]) -> Reply {
+    pub(crate) async fn create(&self, headers: &str, body: &[u8]) -> Reply {
         let head = format!(
             "POST /create HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
             body.len()
@@ -67,7 +69,7 @@ impl TestServer {
         self.send([head.as_bytes(), body].concat()).await
     }
 
-    async fn stop(mut self) -> tempfile::TempDir {
+    pub(crate) async fn stop(mut self) -> tempfile::TempDir {
         let _ = self.stop.take().unwrap().send(());
         self.done.await.unwrap().unwrap();
         self.store.close().await;
@@ -83,13 +85,18 @@ impl TestServer {
         self.store.finish(&lease, outcome).await.unwrap();
     }
 
+    /// Places left for streams of events.
+    pub(crate) fn streams(&self) -> usize {
+        self.state.api.streams.available_permits()
+    }
+
     /// Folders of tasks that the server keeps.
-    fn task_dirs(&self) -> usize {
+    pub(crate) fn task_dirs(&self) -> usize {
         std::fs::read_dir(self.dir.path().join("tasks")).unwrap().count()
     }
 
     /// Waits until what was refused is removed, which goes on behind the answer.
-    async fn expect_tasks(&self, count: usize) {
+    pub(crate) async fn expect_tasks(&self, count: usize) {
         for _ in 0..250 {
             if self.task_dirs() == count && self.store.task_counts().await.unwrap().unfinished() == count as u64 {
                 return;
@@ -105,24 +112,24 @@ impl TestServer {
 }
 
 #[derive(Debug)]
-struct Reply {
-    head: String,
-    body: String,
+pub(crate) struct Reply {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
-    fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 }
 
 /// Sends everything, reads to the end of the stream as the strictest client does.
-fn exchange(address: SocketAddr, request: &[u8]) -> Reply {
+pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(request).unwrap();
@@ -133,7 +140,7 @@ fn exchange(address: SocketAddr, request: &[u8]) -> Reply {
     Reply { head: head.to_owned(), body: body.to_owned() }
 }
 
-fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
@@ -144,7 +151,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn good_archive() -> Vec<u8> {
+pub(crate) fn good_archive() -> Vec<u8> {
     archive(&[
         ("coredump", b"core"),
         ("executable", b"/usr/bin/x"),
@@ -153,9 +160,9 @@ fn good_archive() -> Vec<u8> {
     ])
 }
 
-const TAR: &str = "Content-Type: application/x-tar\r\n";
+pub(crate) const TAR: &str = "Content-Type: application/x-tar\r\n";
 
-async fn created(server: &TestServer) -> (TaskId, String) {
+pub(crate) async fn created(server: &TestServer) -> (TaskId, String) {
     let reply = server.create(TAR, &good_archive()).await;
     assert_eq!(reply.status(), 201, "{reply:?}");
     let id = reply.header("X-Task-Id").unwrap().parse().unwrap();

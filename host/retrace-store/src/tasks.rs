@@ -129,7 +129,7 @@ impl Store {
         Ok(TaskCounts { uploading: number(0)?, waiting: number(1)?, running: number(2)? })
     }
 
-    /// Takes the task that has waited longest, if there is one and fewer than `most` are worked on, by all workers together.
+    /// Takes the most urgent task, of these the one that has waited longest, if there is one and fewer than `most` are worked on, by all workers together.
     /// A task whose lease expired waits again; one that was tried [`MAX_ATTEMPTS`] times is finished as failed instead.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Store {
                  started_at = coalesce(started_at, $3)
              WHERE id = (SELECT id FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
                          AND (lease_expires_at IS NULL OR lease_expires_at <= $3)
-                         ORDER BY submitted_at, id LIMIT 1 {})
+                         ORDER BY priority DESC, submitted_at, id LIMIT 1 {})
                 AND $4 > (SELECT count(*) FROM tasks WHERE finished_at IS NULL AND submitted_at IS NOT NULL
                           AND lease_expires_at > $3)
              RETURNING id, attempts",

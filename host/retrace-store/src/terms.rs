@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use retrace_types::FailureReason;
 use sha2::{Digest as _, Sha256};
 
 use crate::Finding;
@@ -19,7 +20,7 @@ const MAX_WORD_BYTES: usize = 64;
 /// Something that a task can be found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Term {
-    /// `success` or `failure`.
+    /// `success`, `failure` or `cancelled`.
     State(&'static str),
     /// A release.
     Release(String),
@@ -65,7 +66,11 @@ impl Term {
 
 /// The terms of a finished task.
 pub(crate) fn of_finding(finding: &Finding, message: Option<&str>) -> BTreeSet<i64> {
-    let mut terms = vec![Term::State(if finding.reason.is_none() { "success" } else { "failure" })];
+    let mut terms = vec![Term::State(match finding.reason {
+        None => "success",
+        Some(FailureReason::Cancelled) => "cancelled",
+        Some(_) => "failure",
+    })];
     terms.extend(finding.release.as_ref().map(|release| Term::Release(release.to_string())));
     for package in [finding.package.as_deref(), finding.package_name()].into_iter().flatten() {
         terms.push(Term::Package(package.to_owned()));

@@ -140,3 +140,58 @@ async fn bytes_that_are_no_request_are_refused_and_the_server_goes_on() {
     assert_eq!(server.get("/settings", "").await.status(), 200);
     server.expect_tasks(0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_passwords_is_refused_without_a_look_after_some() {
+    let server = TestServer::start(PLAIN).await;
+    let created = server.create(TAR, &good_archive()).await;
+    let (id, password) = (created.header("X-Task-Id").unwrap(), created.header("X-Task-Password").unwrap());
+    let (path, right) = (format!("/{id}"), format!("X-Task-Password: {password}\r\n"));
+    let allowed = usize::try_from(PLAIN.api.failures_per_minute).unwrap();
+    let mut statuses = Vec::new();
+    for guess in 0..allowed {
+        statuses.push(server.get(&path, &format!("X-Task-Password: guess-{guess}\r\n")).await.status());
+    }
+    assert_eq!(statuses, vec![403; allowed]);
+    let refused = server.get(&path, &right).await;
+    assert_eq!(refused.status(), 429, "even the right one: else guessing would go on");
+    let wait: u64 = refused.header("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    assert_eq!(server.get("/settings", "").await.status(), 200);
+    let api = server.get(&format!("/api/v1/tasks/{id}"), &right).await;
+    assert_eq!(api.status(), 429, "both protocols count together");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_headers_are_refused() {
+    let server = TestServer::start(PLAIN).await;
+    let many: String = (0..100_000).map(|number| format!("X-{number}: x\r\n")).collect();
+    let address = server.address;
+    let refused = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // The server may close while they are still on their way.
+        let _ = stream.write_all(format!("GET /settings HTTP/1.1\r\nHost: x\r\n{many}\r\n").as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    let answer = refused.await.unwrap();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(server.get("/settings", "").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_a_hundred_thousand_entries_is_refused() {
+    let server = TestServer::start(ServerOptions { max_packed_bytes: 128 << 20, ..PLAIN }).await;
+    let mut header = tar::Header::new_gnu();
+    header.set_path("./").unwrap();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(0);
+    header.set_cksum();
+    // Folders that are skipped: nothing else would count them.
+    let archive = header.as_bytes().repeat(100_000);
+    let reply = server.create(TAR, &archive).await;
+    assert_eq!((reply.status(), reply.body.as_str()), (403, "The archive has too many members"));
+    server.expect_tasks(0).await;
+}

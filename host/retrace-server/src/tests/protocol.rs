@@ -415,6 +415,7 @@ fn each_error_has_its_status() {
         (ApiError::UploadStopped, 408),
         (ApiError::Interactive, 409),
         (ApiError::LengthRequired, 411),
+        (ApiError::TooManyGuesses { wait: Duration::ZERO }, 429),
         (ApiError::ArchiveTooLarge { limit_mib: 1 }, 413),
         (ApiError::UnsupportedFormat, 415),
         (ApiError::Store(retrace_store::StoreError::NoFreeTaskId), 500),
