@@ -1,6 +1,6 @@
 use retrace_types::Architecture;
 
-use crate::{Module, Registers, Signal, StackCode};
+use crate::{Module, Registers, Signal, StackCode, WideRegisters};
 
 /// What a core says about the process that it was made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Thread {
     pub signal: i32,
     /// General registers.
     pub registers: Registers,
+    /// Floating-point and vector registers (`NT_PRFPREG`, `NT_PRXFPREG`, `NT_X86_XSTATE`; x86 and aarch64).
+    pub wide_registers: WideRegisters,
 }
 
 /// A range of memory that a file was mapped to.

@@ -33,6 +33,8 @@ pub(crate) enum Owner {
     Core,
     /// Of the GNU tools.
     Gnu,
+    /// Of Linux, for registers that not every system has.
+    Linux,
     /// Of a dumped kernel.
     Vmcoreinfo,
     Other,
@@ -75,6 +77,7 @@ impl<'a> Notes<'a> {
         let owner = match name.strip_suffix(b"\0").unwrap_or(name) {
             b"CORE" => Owner::Core,
             b"GNU" => Owner::Gnu,
+            b"LINUX" => Owner::Linux,
             b"VMCOREINFO" => Owner::Vmcoreinfo,
             _ => Owner::Other,
         };

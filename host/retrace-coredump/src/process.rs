@@ -7,12 +7,13 @@ use object::elf::{NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO};
 use retrace_types::Architecture;
 
 use crate::{
-    CoreError, FileMapping, KernelDump, Limits, Registers, Signal, Thread,
+    CoreError, FileMapping, KernelDump, Limits, Registers, Signal, Thread, WideRegisters,
     elf::{Encoding, Segment},
     notes::{Note, Notes, Owner},
     registers::MAX_REGISTER_BYTES,
     remarks::Remarks,
     source::Source,
+    wide_registers,
 };
 
 /// What the notes of a core say. Of a note that may stand there once, the first counts.
@@ -36,8 +37,16 @@ impl Process {
         limits: &Limits,
         remarks: &mut Remarks,
     ) -> Result<Self, CoreError> {
-        let mut reader =
-            Reader { source, architecture, encoding, limits, remarks, seen: BTreeSet::new(), process: Self::default() };
+        let mut reader = Reader {
+            source,
+            architecture,
+            encoding,
+            limits,
+            remarks,
+            seen: BTreeSet::new(),
+            is_left_out: false,
+            process: Self::default(),
+        };
         let mut left = limits.max_notes;
         for segment in segments {
             let mut notes = Notes::new(source, encoding, segment.offset, segment.file_size, segment.align);
@@ -63,6 +72,8 @@ struct Reader<'a> {
     remarks: &'a mut Remarks,
     /// Types of the notes that were read.
     seen: BTreeSet<u32>,
+    /// The last status was of a thread that is not among those of the process.
+    is_left_out: bool,
     process: Process,
 }
 
@@ -81,6 +92,7 @@ impl Reader<'_> {
         match (note.owner, note.kind) {
             (Owner::Vmcoreinfo, _) => Err(CoreError::Kernel(KernelDump::Vmcore)),
             (Owner::Core, NT_PRSTATUS) => self.thread(note),
+            (Owner::Core | Owner::Linux, kind) if wide_registers::NOTES.contains(&kind) => self.wide_registers(note),
             (Owner::Core, NT_PRPSINFO | NT_SIGINFO | NT_AUXV | NT_FILE) if self.seen.insert(note.kind) => {
                 match note.kind {
                     NT_PRPSINFO => self.psinfo(note),
@@ -99,12 +111,14 @@ impl Reader<'_> {
         let limit = self.limits.max_threads;
         if self.process.threads.len() >= limit {
             self.remarks.add(format!("the core has more than {limit} threads: the rest was left out"));
+            self.is_left_out = true;
             return Ok(());
         }
         let (tid_at, registers_at) = if self.encoding.wide { (32, 112) } else { (24, 72) };
         let bytes = note.descriptor(self.source, registers_at + MAX_REGISTER_BYTES)?;
         let (Some(signal), Some(tid)) = (self.encoding.i16(&bytes, 12), self.encoding.u32(&bytes, tid_at)) else {
             self.remarks.add("the status of a thread is cut off (NT_PRSTATUS): the thread was left out".to_owned());
+            self.is_left_out = true;
             return Ok(());
         };
         let registers = bytes.get(registers_at..).unwrap_or_default();
@@ -112,7 +126,19 @@ impl Reader<'_> {
         if registers.pc().is_none() {
             self.remarks.add(format!("the registers of thread {tid} are cut off (NT_PRSTATUS)"));
         }
-        self.process.threads.push(Thread { tid, signal: signal.into(), registers });
+        let wide_registers = WideRegisters::default();
+        self.process.threads.push(Thread { tid, signal: signal.into(), registers, wide_registers });
+        self.is_left_out = false;
+        Ok(())
+    }
+
+    /// Registers of the thread whose status stands before.
+    fn wide_registers(&mut self, note: &Note) -> Result<(), CoreError> {
+        // The status of a thread that was left out stands before them, too.
+        if let Some(thread) = self.process.threads.last_mut().filter(|_| !self.is_left_out) {
+            let bytes = note.descriptor(self.source, wide_registers::MAX_WIDE_BYTES)?;
+            thread.wide_registers.add(self.architecture, note.kind, &bytes);
+        }
         Ok(())
     }
 

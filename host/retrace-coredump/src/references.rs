@@ -78,7 +78,7 @@ impl Marker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModuleKind, NoBuildId, Registers, memory::Area, source::Source};
+    use crate::{ModuleKind, NoBuildId, Registers, WideRegisters, memory::Area, source::Source};
 
     const LITTLE: Encoding = Encoding { wide: true, big_endian: false };
 
@@ -106,7 +106,7 @@ mod tests {
         values[sp_at] = 0x7003;
         let values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let registers = Registers::parse(architecture, LITTLE, &values);
-        let threads = [Thread { tid: 1, signal: 11, registers }];
+        let threads = [Thread { tid: 1, signal: 11, registers, wide_registers: WideRegisters::default() }];
         let mut modules: Vec<_> = (1..5).map(|number| module(number * 0x10000)).collect();
         mark(&memory, (architecture, LITTLE), &threads, &mut modules, limit);
         modules.iter().filter(|module| module.referenced).map(|module| module.start).collect()

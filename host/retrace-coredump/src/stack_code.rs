@@ -48,7 +48,7 @@ pub(crate) fn of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Registers, memory::Area, source::Source};
+    use crate::{Registers, WideRegisters, memory::Area, source::Source};
 
     const LITTLE: Encoding = Encoding { wide: true, big_endian: false };
 
@@ -63,7 +63,12 @@ mod tests {
         values[19] = 0x7000;
         let values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let registers = Registers::parse(Architecture::X86_64, LITTLE, &values);
-        of(&memory, (Architecture::X86_64, LITTLE), &Thread { tid: 1, signal: 11, registers }, limit)
+        of(
+            &memory,
+            (Architecture::X86_64, LITTLE),
+            &Thread { tid: 1, signal: 11, registers, wide_registers: WideRegisters::default() },
+            limit,
+        )
     }
 
     #[test]

@@ -44,6 +44,35 @@ pub struct Backtrace {
     /// Set if the frames are those of an earlier crash that looked the same, and this one was not retraced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_from: Option<AnsweredFrom>,
+    /// How the result of another engine differs, where two were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<EngineComparison>,
+}
+
+/// What two engines say of the same core, frame by frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineComparison {
+    /// The engine that the frames of the result are compared with.
+    pub engine: String,
+    /// Frames of the result that were compared.
+    pub frames: u64,
+    /// Those of the same address, function and line.
+    pub equal: u64,
+    /// The first that are not.
+    pub differences: Vec<EngineDifference>,
+}
+
+/// A frame that two engines see differently.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineDifference {
+    /// Kernel thread id.
+    pub tid: u32,
+    /// Number of the frame, 0 for the innermost.
+    pub frame: u32,
+    /// What the debugger says.
+    pub gdb: String,
+    /// What our own engine says.
+    pub native: String,
 }
 
 /// Where a result comes from that was not made from the core.
@@ -249,6 +278,8 @@ pub enum Trust {
     Context,
     /// From call frame information of a matched file.
     Cfi,
+    /// From the call sites of the debug information: the function had left by a jump into the next one (tail call).
+    CallSite,
     /// From the chain of frame pointers, or by reading the function's prologue.
     FramePointer,
     /// A guess: something on the stack that looks like a return address.
@@ -262,6 +293,9 @@ pub struct Variable {
     pub name: String,
     /// Value, shortened where it is long.
     pub value: String,
+    /// Why there is no value: for `<optimized out>`, one clause for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Something that is missing or not right: why, what it concerns, and what would mend it.

@@ -21,8 +21,9 @@ mod version;
 
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use backtrace::{
-    AnsweredFrom, BACKTRACE_SCHEMA, Backtrace, Evidence, FileState, Frame, Gap, GapReason, ModuleReport, PackageReport,
-    ProcessReport, ReleaseCandidate, ReleaseReport, SignalReport, StepTiming, ThreadReport, Trust, Variable,
+    AnsweredFrom, BACKTRACE_SCHEMA, Backtrace, EngineComparison, EngineDifference, Evidence, FileState, Frame, Gap,
+    GapReason, ModuleReport, PackageReport, ProcessReport, ReleaseCandidate, ReleaseReport, SignalReport, StepTiming,
+    ThreadReport, Trust, Variable,
 };
 pub use build_id::{BuildId, InvalidBuildId};
 pub use digest::{InvalidSha256, Sha256};
