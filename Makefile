@@ -1,7 +1,7 @@
 # Retrace. `make` lists the targets. Everything that is made lies below target/ (or $CARGO_TARGET_DIR).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugins demo test check deps bench fuzz clean install
+.PHONY: help setup build plugins demo test check deps bench accuracy fuzz clean install
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export CARGO_TARGET_DIR := $(TARGET_DIR)
@@ -38,8 +38,11 @@ check: ## the fast loop: format, lints, docs
 deps: setup ## licences, banned crates and sources of the dependencies
 	cargo deny --locked --all-features check bans licenses sources
 
-bench: build plugins ## benchmarks; NAME=analyze|plugin|mirror|service for one group
+bench: build plugins ## benchmarks; NAME=analyze|plugin|mirror|service|unwind for one group
 	@tests/scripts/bench.sh $(NAME)
+
+accuracy: setup ## the native engine against gdb over many cores; TIER=own|debian for one part, UPDATE=1 records
+	@tests/scripts/accuracy.sh $(TIER)
 
 fuzz: ## each fuzz target for SECONDS (30) seconds; needs cargo-fuzz and a nightly toolchain
 	@tests/scripts/fuzz.sh $(or $(SECONDS_EACH),30)

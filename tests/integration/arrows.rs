@@ -9,6 +9,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retrace-types", &[]),
     ("retrace-process", &[]),
     ("retrace-coredump", &["retrace-types"]),
+    ("retrace-map", &[]),
+    // Threads, modules and memory are those of the core.
+    ("retrace-unwind", &["retrace-coredump", "retrace-map", "retrace-types"]),
     ("retrace-package", &["retrace-types"]),
     // retrace-package: the keyring that verifies the signatures of plugins before they are installed. retrace-process:
     // components are compiled in a child process with limits.
@@ -31,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "retrace-process",
             "retrace-store",
             "retrace-types",
+            "retrace-unwind",
         ],
     ),
     // The server runs no plugin and spawns no program: neither retrace-plugin-host nor retrace-process, by any way.
@@ -65,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retrace-plugin-ubuntu", &["retrace-plugin-sdk"]),
     ("retrace-plugin-bad", &["retrace-plugin-sdk"]),
     ("retrace-tests", &["retrace-types"]),
+    ("retrace-accuracy", &["retrace-types"]),
 ];
 
 /// What each crate of the workspace uses of the others, tests aside.

@@ -2,6 +2,7 @@
 
 mod ambiguous;
 mod analyze;
+mod api;
 mod arrows;
 mod ask;
 mod authors;

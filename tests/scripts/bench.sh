@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench.sh [NAME]: benchmarks. NAME is a group: analyze, plugin, mirror or service. Without one, all groups.
+# bench.sh [NAME]: benchmarks. NAME is a group: analyze, plugin, mirror, service or unwind. Without one, all groups.
 # Each figure is a line `bench <name>: <value> <unit>, goal <op> <limit>: met|missed`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -70,6 +70,15 @@ index() {
 service() {
     "$here/rpm-distro.sh" "$target/fixtures"
     "$target/debug/examples/debuginfod_bench"
+    python3 "$here/bench_uploads.py" "$target/debug/retrace" "$("$here/nginx.sh")"
+}
+
+# On cores of the accuracy suite.
+unwind() {
+    local suite=$checkout/tests/accuracy out=$target/accuracy
+    python3 "$suite/make_cases.py" "$suite/cases.toml" "$out/own"
+    python3 "$suite/debian.py" "$suite/debian.toml" "$out/debian" "$out/roots"
+    python3 "$suite/bench_cases.py" "$target/debug/examples/backtrace" "$out/own/own.json" "$out/debian/debian.json"
 }
 
 case ${1:-all} in
@@ -78,10 +87,11 @@ all)
     plugin
     mirror
     service
+    unwind
     ;;
-analyze | plugin | mirror | service) "$1" ;;
+analyze | plugin | mirror | service | unwind) "$1" ;;
 *)
-    printf 'bench: there is no group %s; there are analyze, plugin, mirror and service\n' "$1" >&2
+    printf 'bench: there is no group %s; there are analyze, plugin, mirror, service and unwind\n' "$1" >&2
     exit 2
     ;;
 esac

@@ -12,8 +12,13 @@ build-essential     # C compiler and make: some crates bring C code; the crash p
 pkg-config          # build scripts of crates
 ca-certificates     # downloads of crates
 curl                # the demo of the HTTP service
+jq                  # the commands of the API's page
 git                 # cargo deny, versions
 gdb                 # makes the backtraces
+libc6-dbg           # debug information of the C library: backtraces through it are compared with gdb's
+gfortran            # programs that crash, for the same
+golang-go           # the same
+llvm                # llvm-dwp: split DWARF, for the same
 bubblewrap          # the sandbox of gdb; roots of the fixtures
 util-linux          # flock, prlimit
 gnupg               # throw-away keys of the fixture repositories

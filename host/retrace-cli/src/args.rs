@@ -8,6 +8,7 @@ use retrace_types::{Architecture, DistroId, VersionId};
 use crate::commands::{
     plugin::{PluginCommand, check},
     store::StoreCommand,
+    token::TokenCommand,
 };
 
 /// Turns coredumps from any Linux distribution into backtraces, from packages that it mirrors and verifies itself.
@@ -62,6 +63,10 @@ pub(crate) enum Command {
     /// Make, check, install and look at distribution plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
+
+    /// Say who may use the API, and for what
+    #[command(subcommand)]
+    Token(TokenCommand),
 
     /// Look at the configuration
     #[command(subcommand)]
@@ -121,6 +126,10 @@ pub(crate) struct AnalyzeArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) executable: Option<String>,
 
+    /// What makes the frames: gdb; our own engine (native), in milliseconds; or both, and how they differ
+    #[arg(long, value_enum, default_value_t = Engine::Gdb)]
+    pub(crate) engine: Engine,
+
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -132,6 +141,23 @@ pub(crate) struct AnalyzeArgs {
     /// Keep the sysroot that the debugger saw in this folder, which must not exist, for a debugger of your own
     #[arg(long, value_name = "DIR")]
     pub(crate) keep_sysroot: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    Native,
+    Gdb,
+    Both,
+}
+
+impl From<Engine> for retrace_worker::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Native => Self::Native,
+            Engine::Gdb => Self::Gdb,
+            Engine::Both => Self::Both,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 //! environment variable (`server.listen` by `RETRACE_SERVER_LISTEN`).
 
 mod access;
+mod api;
 mod artifacts;
 mod debuginfod;
 mod server;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use access::AccessConfig;
+use api::ApiConfig;
 use artifacts::ArtifactsConfig;
 use debuginfod::DebuginfodConfig;
 pub(crate) use server::ServerConfig;
@@ -71,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) gdb: GdbConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) server: ServerConfig,
+    pub(crate) api: ApiConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) gc: GcConfig,
     pub(crate) notify: NotifyConfig,
@@ -154,6 +157,8 @@ pub(crate) struct WorkerConfig {
     /// Answer a crash that looks like an earlier one, of the same builds, with the frames of then and without a retrace. Such
     /// a result has no values of variables and no other threads, and says so. Tasks for debugging (type 1) are always retraced.
     pub(crate) answer_from_group: bool,
+    /// What makes the frames: `gdb`; our own engine, in milliseconds (`native`); or `both`: gdb's, and how they differ.
+    pub(crate) engine: retrace_worker::Engine,
 }
 
 impl Default for Config {
@@ -176,6 +181,7 @@ impl Default for Config {
             gdb: GdbConfig::default(),
             limits: LimitsConfig::default(),
             server: ServerConfig::default(),
+            api: ApiConfig::default(),
             worker: WorkerConfig::default(),
             gc: GcConfig::default(),
             notify: NotifyConfig::default(),
@@ -224,6 +230,7 @@ impl Default for WorkerConfig {
             task_timeout_s: 3600,
             max_task_disk_mib: 64 * 1024,
             answer_from_group: false,
+            engine: retrace_worker::Engine::Gdb,
         }
     }
 }
@@ -329,6 +336,7 @@ impl Config {
         problems.extend(self.gc.problems());
         problems.extend(self.hooks().problems());
         problems.extend(Notifier::problems(&self.notify.options()));
+        problems.extend(self.api.problems());
         problems
     }
 

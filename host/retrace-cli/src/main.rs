@@ -62,6 +62,7 @@ fn run(args: Args) -> Result<ExitCode> {
             Command::Analyze(arguments) => commands::analyze::run(&config, &arguments).await,
             Command::Mirror(command) => commands::mirror::run(&config, &command).await,
             Command::Plugin(command) => commands::plugin::run(&config, &command).await,
+            Command::Token(command) => commands::token::run(&config, &command).await,
             Command::Config(command) => commands::config::run(&config, &command),
             Command::Gc(arguments) => commands::gc::run(&config, &arguments).await,
             Command::Store(command) => commands::store::run(&config, &command).await,

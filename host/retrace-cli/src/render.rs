@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn long_values_are_shortened() {
-        let long = Variable { name: "s".into(), value: "é".repeat(500) };
+        let long = Variable { name: "s".into(), value: "é".repeat(500), note: None };
         let text = variable(&long);
         assert!(text.ends_with('…') && text.chars().count() == "s=".len() + MAX_VALUE_CHARS + 1);
     }

@@ -14,14 +14,15 @@ use retrace_package::{Cached, FileCache};
 use retrace_plugin_host::{PluginHost, Registry};
 use retrace_store::{Scope, Store};
 use retrace_types::{
-    Architecture, Backtrace, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, Sha256, StepTiming,
-    TaskStatus,
+    Architecture, Backtrace, EngineComparison, EnvironmentKind, Gap, GapReason, Release, ReleaseReport, Role, Sha256,
+    StepTiming, TaskStatus,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AnalyzeError, HookEvent, answer,
+    AnalyzeError, Engine, HookEvent, answer,
     assemble::{self, ModuleState, Parts},
+    engine::{self, Unpacked},
     fingerprint::fingerprint,
     intake::{self, Intake},
     left_out,
@@ -61,6 +62,8 @@ pub struct AnalyzeRequest {
     pub keep_sysroot: Option<PathBuf>,
     /// Answer a crash that was seen before with the frames of then.
     pub answer_from_group: bool,
+    /// What makes the frames.
+    pub engine: Engine,
 }
 
 /// The result of a retrace.
@@ -144,6 +147,28 @@ impl Analyzer {
     }
 }
 
+/// The files of a core: as a tree for the debugger, and by build-id.
+struct Files<'f> {
+    sysroot: Sysroot,
+    modules: Vec<ModuleState<'f>>,
+    unpacked: Unpacked,
+}
+
+/// What an engine looks at.
+struct Target<'t> {
+    core: &'t Path,
+    facts: &'t CoreFacts,
+    executable: Option<&'t str>,
+    /// For the debugger's script.
+    script_dir: &'t Path,
+}
+
+/// What an engine saw.
+struct Seen {
+    report: GdbReport,
+    comparison: Option<EngineComparison>,
+}
+
 /// One retrace under way.
 struct Job<'a> {
     analyzer: &'a Analyzer,
@@ -216,21 +241,22 @@ impl Job<'_> {
         // A sysroot for a debugger of the user's own holds everything.
         let all = self.request.keep_sysroot.is_some();
         let wanted = |module: &Module| all || left_out::is_wanted(module, executable.as_deref());
-        let (mut sysroot, mut modules) = self.files(&sysroot_dir, &facts, &packages, wanted).await?;
+        let mut files = self.files(&sysroot_dir, &facts, &packages, wanted).await?;
         self.finish_step("files", start);
         self.observer.reached(HookEvent::PostPrepareEnvironment).await?;
 
         self.observer.status(TaskStatus::Backtrace);
         self.observer.reached(HookEvent::PreRetrace).await?;
         let start = Instant::now();
-        self.observer.step("Running the debugger");
         let script_dir = work.path().join("gdb");
-        let mut gdb = self.debug(&core, executable.as_deref(), &sysroot, &script_dir).await?;
-        if let Some(path) = left_out::overlooked(&gdb, &modules) {
-            self.story
-                .tell(&format!("The debugger came upon {path}, which no stack pointed into: once more with all files"));
-            (sysroot, modules) = self.files(&work.path().join("sysroot-all"), &facts, &packages, |_| true).await?;
-            gdb = self.debug(&core, executable.as_deref(), &sysroot, &script_dir).await?;
+        let target = Target { core: &core, facts: &facts, executable: executable.as_deref(), script_dir: &script_dir };
+        let mut seen = self.look(&target, &files).await?;
+        if let Some(path) = left_out::overlooked(&seen.report, &files.modules) {
+            self.story.tell(&format!(
+                "A frame or value lies in {path}, which no stack pointed into: once more with all files"
+            ));
+            files = self.files(&work.path().join("sysroot-all"), &facts, &packages, |_| true).await?;
+            seen = self.look(&target, &files).await?;
         }
         self.finish_step("backtrace", start);
 
@@ -239,18 +265,19 @@ impl Job<'_> {
             facts: &facts,
             executable,
             release: report,
-            modules,
-            gdb: &gdb,
+            modules: files.modules,
+            gdb: &seen.report,
             gaps,
             timings: self.timings.clone(),
         };
-        let backtrace = assemble::assemble(parts);
+        let mut backtrace = assemble::assemble(parts);
+        backtrace.comparison = seen.comparison;
         self.tell_result(&backtrace);
         let remove = tokio::task::spawn_blocking(move || work.close());
         if let Ok(Err(error)) = remove.await {
             tracing::warn!(%error, "cannot remove a work folder");
         }
-        Ok(Analysis { backtrace, text: gdb.text, story: self.story.into_text(), fingerprint })
+        Ok(Analysis { backtrace, text: seen.report.text, story: self.story.into_text(), fingerprint })
     }
 
     /// The frames of an earlier crash that looked the same, if its result is kept. Any trouble means a retrace.
@@ -352,7 +379,7 @@ impl Job<'_> {
         facts: &'f CoreFacts,
         packages: &Packages,
         is_wanted: impl Fn(&Module) -> bool,
-    ) -> Result<(Sysroot, Vec<ModuleState<'f>>), AnalyzeError> {
+    ) -> Result<Files<'f>, AnalyzeError> {
         self.observer.step("Unpacking the needed files");
         let mut states: Vec<_> = mapped_files(facts).map(|module| module_state(module, packages)).collect();
         for state in &mut states {
@@ -382,10 +409,11 @@ impl Job<'_> {
         }
         let vdso = facts.modules.iter().filter(|module| module.kind == ModuleKind::Vdso);
         states.extend(vdso.map(|module| module_state(module, packages)));
+        let unpacked = Unpacked::of(&links);
         let dir = dir.to_owned();
         let building = tokio::task::spawn_blocking(move || Sysroot::build(&dir, &links));
         let sysroot = building.await.map_err(|source| AnalyzeError::StepLost { step: "files", source })??;
-        Ok((sysroot, states))
+        Ok(Files { sysroot, modules: states, unpacked })
     }
 
     /// Unpacks the found files that are not in the cache yet; a failure becomes the module's gap.
@@ -420,14 +448,30 @@ impl Job<'_> {
         }
     }
 
-    async fn debug(
-        &self,
-        core: &Path,
-        executable: Option<&str>,
-        sysroot: &Sysroot,
-        work_dir: &Path,
-    ) -> Result<GdbReport, AnalyzeError> {
+    /// Lets the wanted engine look at the core, or both.
+    async fn look(&self, target: &Target<'_>, files: &Files<'_>) -> Result<Seen, AnalyzeError> {
+        let engine = self.request.engine;
+        let native = match engine {
+            Engine::Gdb => None,
+            Engine::Native | Engine::Both => {
+                self.observer.step("Walking the stacks");
+                Some(engine::native(target.core.to_owned(), target.facts.clone(), files.unpacked.clone()).await?)
+            }
+        };
+        match native {
+            Some(report) if engine == Engine::Native => Ok(Seen { report, comparison: None }),
+            native => {
+                self.observer.step("Running the debugger");
+                let report = self.debug(target, &files.sysroot).await?;
+                let comparison = native.map(|native| engine::compare(&report, &native));
+                Ok(Seen { report, comparison })
+            }
+        }
+    }
+
+    async fn debug(&self, target: &Target<'_>, sysroot: &Sysroot) -> Result<GdbReport, AnalyzeError> {
         let options = &self.analyzer.options;
+        let Target { core, executable, script_dir: work_dir, .. } = *target;
         let gdb = &options.gdb;
         let limits = options.sandbox.clone();
         Ok(retrace_chroot::backtrace(&GdbRequest { core, executable, sysroot, work_dir, limits, gdb }).await?)

@@ -79,6 +79,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Backtrace {
         timings,
         signature: None,
         answered_from: None,
+        comparison: None,
     };
     backtrace.signature = backtrace.crashed_thread().map(CrashSignature::of);
     let complete = backtrace.all_gaps().all(|gap| gap.reason == GapReason::NoLine);

@@ -94,7 +94,12 @@ pub(crate) mod tests {
             command: None,
             arguments: None,
             executable: None,
-            threads: vec![Thread { tid: 7, signal: 11, registers }],
+            threads: vec![Thread {
+                tid: 7,
+                signal: 11,
+                registers,
+                wide_registers: retrace_coredump::WideRegisters::default(),
+            }],
             auxv: Vec::new(),
             mappings: Vec::new(),
             modules,

@@ -81,7 +81,7 @@ mod tests {
             signal_handler: false,
             trust: Trust::Cfi,
             arguments: Vec::new(),
-            locals: vec![Variable { name: "p".to_owned(), value: value.to_owned() }],
+            locals: vec![Variable { name: "p".to_owned(), value: value.to_owned(), note: None }],
         };
         let gdb = GdbReport {
             version: "gdb 13.1".to_owned(),

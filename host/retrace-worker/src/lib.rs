@@ -14,6 +14,7 @@
 mod analyze;
 mod answer;
 mod assemble;
+mod engine;
 mod error;
 mod event;
 mod fingerprint;
@@ -26,6 +27,7 @@ mod left_out;
 mod notify;
 mod packages;
 mod release;
+mod steps;
 mod story;
 mod task;
 mod task_hooks;
@@ -33,6 +35,7 @@ mod wishes;
 mod work_folder;
 
 pub use analyze::{Analysis, AnalyzeRequest, Analyzer, AnalyzerOptions, Observer};
+pub use engine::Engine;
 pub use error::AnalyzeError;
 pub use event::{EVENT_SCHEMA, EventDocument, FilesDocument, TaskDocument};
 pub use gc::{Gc, GcAction, GcError, GcFailure, GcItem, GcOptions, GcReport, GcTotal, TaskFate, fate};

@@ -23,8 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    Analysis, AnalyzeError, AnalyzeRequest, Analyzer, HookEvent, Hooks, Observer, answer, inventory, knowledge,
-    story::Story, task_hooks::TaskHooks, work_folder::WorkFolder,
+    Analysis, AnalyzeError, AnalyzeRequest, Analyzer, Engine, HookEvent, Hooks, Observer, answer, inventory, knowledge,
+    steps::{News, Steps},
+    story::Story,
+    task_hooks::TaskHooks,
+    work_folder::WorkFolder,
 };
 
 /// Most bytes read of the small text files of an upload; the server allows fewer.
@@ -38,6 +41,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a retrace that came upon a store that is away is begun again. What lasts longer is no restart.
 const MAX_AWAY: Duration = Duration::from_secs(600);
+
+/// How often what a retrace says is written down.
+const STEPS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a worker takes tasks.
 #[derive(Clone, Debug)]
@@ -58,6 +64,8 @@ pub struct TaskLoopOptions {
     pub hooks: Hooks,
     /// Answer crashes that were seen before with the frames of then.
     pub answer_from_group: bool,
+    /// What makes the frames.
+    pub engine: Engine,
 }
 
 /// Takes tasks until `stop` is cancelled; those at hand are then given back.
@@ -138,19 +146,22 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
     let store = analyzer.store();
     let id = lease.task;
     let started = Instant::now();
-    let (status, statuses) = watch::channel(TaskStatus::Analyze);
+    // Without them the numbers begin anew, which only confuses who watches.
+    let (steps, news) = Steps::new(lease.attempt, store.progress(id).await.unwrap_or_default());
     let work = async {
         let task = patiently(async || store.task(id).await).await?.with_context(|| format!("task {id} vanished"))?;
         tracing::info!("Retracing task {id}");
         let hooks = TaskHooks::new(&options.hooks, store, lease, &task);
-        let (outcome, finding) = retrace(analyzer, options, &hooks, status).await;
+        let (outcome, finding) = retrace(analyzer, options, &hooks, &steps).await;
+        // For who watches: a quick retrace is over before its steps were written down. Nothing hangs on it.
+        let _ = store.set_progress(lease, &steps.now()).await;
         let finished = patiently(async || store.finish_with(lease, &outcome, &finding).await).await;
         finished.with_context(|| format!("cannot finish task {id}"))?;
         Ok::<_, anyhow::Error>((task, outcome))
     };
     let (task, outcome) = tokio::select! {
         done = work => done?,
-        lost = keep_lease(store, lease, options.lease, statuses) => {
+        lost = keep_lease(store, lease, options.lease, &steps, news) => {
             tracing::warn!(reason = %lost, "Gave up task {id}: its lease is lost");
             return Ok(());
         }
@@ -169,22 +180,24 @@ async fn run_task(analyzer: &Analyzer, options: &TaskLoopOptions, lease: &Lease)
     Ok(())
 }
 
-/// Renews the lease and writes each new status into the task row, for ever; returns why that ended.
-async fn keep_lease(
-    store: &Store,
-    lease: &Lease,
-    duration: Duration,
-    mut statuses: watch::Receiver<TaskStatus>,
-) -> String {
+/// Renews the lease and writes each new status into the task row, and from time to time the steps, for ever; returns why that
+/// ended.
+async fn keep_lease(store: &Store, lease: &Lease, duration: Duration, steps: &Steps, mut news: News) -> String {
     let mut ticks = tokio::time::interval(duration / 3);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
+    // The first steps are told at once.
+    let mut next_steps = tokio::time::Instant::now();
     loop {
         let renewed = tokio::select! {
             _ = ticks.tick() => store.heartbeat(lease, duration).await,
-            Ok(()) = statuses.changed() => {
-                let status = *statuses.borrow_and_update();
+            Ok(()) = news.statuses.changed() => {
+                let status = *news.statuses.borrow_and_update();
                 store.set_status(lease, status).await
+            }
+            Ok(()) = said(&mut news.said, next_steps) => {
+                next_steps = tokio::time::Instant::now() + STEPS_INTERVAL;
+                store.set_progress(lease, &steps.now()).await
             }
         };
         match renewed {
@@ -196,18 +209,23 @@ async fn keep_lease(
     }
 }
 
+/// Waits for something to write, but not before `earliest`.
+async fn said(said: &mut watch::Receiver<()>, earliest: tokio::time::Instant) -> Result<(), watch::error::RecvError> {
+    tokio::time::sleep_until(earliest).await;
+    said.changed().await
+}
+
 /// Retraces within the time limit and stores the result; every failure becomes the task's outcome, with its story. Dropped,
 /// it ends whatever was started with all its children.
 async fn retrace(
     analyzer: &Analyzer,
     options: &TaskLoopOptions,
     hooks: &TaskHooks<'_>,
-    status: watch::Sender<TaskStatus>,
+    steps: &Steps,
 ) -> (Outcome, Finding) {
     let limit = options.task_timeout;
-    let step = status.subscribe();
     let request = OnceLock::new();
-    let working = within(limit, analyze(analyzer, options, hooks, status, &request));
+    let working = within(limit, analyze(analyzer, options, hooks, steps, &request));
     let mut reason = FailureReason::Internal;
     let result = match working.await {
         Some(result) => result.map_err(|error| {
@@ -216,7 +234,7 @@ async fn retrace(
         }),
         None => {
             reason = FailureReason::Limit;
-            Err(too_long(limit.unwrap_or_default(), *step.borrow()))
+            Err(too_long(limit.unwrap_or_default(), steps.status_now()))
         }
     };
     for timing in result.iter().flat_map(|(analysis, _)| &analysis.backtrace.timings) {
@@ -311,7 +329,7 @@ async fn analyze(
     analyzer: &Analyzer,
     options: &TaskLoopOptions,
     hooks: &TaskHooks<'_>,
-    status: watch::Sender<TaskStatus>,
+    steps: &Steps,
     asked: &OnceLock<AnalyzeRequest>,
 ) -> Result<(Analysis, WorkFolder)> {
     let task = hooks.task();
@@ -338,9 +356,10 @@ async fn analyze(
         keep_sysroot: None,
         // A person looks at tasks for debugging: the frames of another process would not help.
         answer_from_group: options.answer_from_group && task.kind != TaskKind::Debug,
+        engine: options.engine,
     };
     let request = asked.get_or_init(|| request);
-    let observer = TaskObserver { status, hooks };
+    let observer = TaskObserver { steps, hooks };
     let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
         match analyzer.analyze(request, &observer).await {
@@ -407,23 +426,25 @@ async fn read_text(dir: &Path, names: &[&str]) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Hands each new status to the future that keeps the lease, and each point to the hooks.
+/// Hands what is said to the future that keeps the lease, and each point to the hooks.
 struct TaskObserver<'a> {
-    status: watch::Sender<TaskStatus>,
+    steps: &'a Steps,
     hooks: &'a TaskHooks<'a>,
 }
 
 impl Progress for TaskObserver<'_> {
     fn step(&self, message: &str) {
-        tracing::debug!("{message}");
+        self.steps.step(message);
     }
 
-    fn bytes(&self, _done: u64, _total: Option<u64>) {}
+    fn bytes(&self, done: u64, total: Option<u64>) {
+        self.steps.bytes(done, total);
+    }
 }
 
 impl Observer for TaskObserver<'_> {
     fn status(&self, status: TaskStatus) {
-        self.status.send_if_modified(|last| std::mem::replace(last, status) != status);
+        self.steps.status(status);
     }
 
     fn reached(&self, point: HookEvent) -> BoxFuture<'_, Result<(), AnalyzeError>> {

@@ -105,7 +105,7 @@ fn variable(name: &str, value: &str) -> Variable {
         Some((end, _)) => format!("{}...", value.get(..end).unwrap_or_default()),
         None => value.to_owned(),
     };
-    Variable { name: name.chars().take(MAX_VALUE_CHARS).collect(), value }
+    Variable { name: name.chars().take(MAX_VALUE_CHARS).collect(), value, note: None }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) async fn run(config: &Config, args: &AnalyzeArgs) -> Result<ExitCode>
         executable: args.executable.clone(),
         keep_sysroot: args.keep_sysroot.clone(),
         answer_from_group: false,
+        engine: args.engine.into(),
     };
     let analyzer = wiring::analyzer(config).await?;
     let analysis = {

@@ -8,6 +8,7 @@ pub(crate) mod mirror;
 pub(crate) mod plugin;
 pub(crate) mod serve;
 pub(crate) mod store;
+pub(crate) mod token;
 
 use std::io::{self, Write as _};
 

@@ -78,6 +78,7 @@ pub(crate) async fn worker(config: &Config, exit_with_parent: bool) -> Result<Ex
         task_timeout: config.worker.task_timeout(),
         hooks: config.hooks(),
         answer_from_group: config.worker.answer_from_group,
+        engine: config.worker.engine,
     };
     warn_of_root();
     let store = analyzer.store();
@@ -155,6 +156,7 @@ fn server_options(config: &Config) -> ServerOptions {
         max_packed_bytes: server.max_packed_size_mib.saturating_mul(MIB),
         max_unpacked_bytes: server.max_unpacked_size_mib.saturating_mul(MIB),
         min_storage_left_bytes: server.min_storage_left_mib.saturating_mul(MIB),
+        api: config.api.options(),
         ..ServerOptions::default()
     }
 }

@@ -24,8 +24,8 @@ fn frame(number: u32, module: u8, offset: u64) -> Frame {
         module: Some(format!("/home/{SECRET}/m{module}")),
         build_id: Some(id(module)),
         offset: Some(offset),
-        arguments: vec![Variable { name: "password".to_owned(), value: SECRET.to_owned() }],
-        locals: vec![Variable { name: "copy".to_owned(), value: SECRET.to_owned() }],
+        arguments: vec![Variable { name: "password".to_owned(), value: SECRET.to_owned(), note: None }],
+        locals: vec![Variable { name: "copy".to_owned(), value: SECRET.to_owned(), note: None }],
         gap: None,
     }
 }
@@ -63,6 +63,7 @@ fn result() -> Backtrace {
         timings: Vec::new(),
         signature: None,
         answered_from: None,
+        comparison: None,
     };
     backtrace.signature = backtrace.crashed_thread().map(CrashSignature::of);
     backtrace
