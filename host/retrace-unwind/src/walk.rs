@@ -120,8 +120,14 @@ impl<'i> Walker<'i> {
         };
         match step {
             Step::Caller(caller) if caller.pc == 0 => Step::Outermost,
-            Step::Caller(caller) => match self.is_progress(frame, callee, &caller) {
-                Ok(()) => Step::Caller(caller),
+            Step::Caller(mut caller) => match self.is_progress(frame, callee, &caller) {
+                Ok(()) => {
+                    // Rules that start from a guess are no better than it.
+                    if frame.trust == Trust::Scan {
+                        caller.trust = Trust::Scan;
+                    }
+                    Step::Caller(caller)
+                }
                 Err(reason) => Step::Lost(reason),
             },
             other => other,

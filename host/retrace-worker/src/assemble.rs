@@ -175,7 +175,8 @@ fn scan_gap(raw: &RawFrame) -> Gap {
     Gap {
         reason: GapReason::StackIncomplete,
         subject: format!("{:#x}", raw.pc),
-        message: "this frame is a guess: no call frame information covers the one below it".to_owned(),
+        message: "this frame is a guess: no call frame information covers the one below it, or that one is a guess"
+            .to_owned(),
         action: "install the debug information of the module of the frame below, if there is any".to_owned(),
     }
 }
