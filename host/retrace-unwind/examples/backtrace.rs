@@ -34,7 +34,17 @@ impl Finder for Folders {
         let by_id = id.and_then(|id| self.by_build_id(&id, ".debug").find(|file| file.is_file()));
         let debug = by_id.or_else(|| self.by_link(binary.as_ref()?));
         let named = [debug.as_ref(), binary.as_ref()].into_iter().flatten().find_map(|file| self.supplementary(file));
-        ModuleFiles { binary, debug, supplementary: named }
+        let package = |file: &PathBuf| {
+            let mut name = file.clone().into_os_string();
+            name.push(".dwp");
+            Some(PathBuf::from(name)).filter(|file| file.is_file())
+        };
+        let package = [debug.as_ref(), binary.as_ref()].into_iter().flatten().find_map(package);
+        ModuleFiles { binary, debug, supplementary: named, package }
+    }
+
+    fn split(&self, _module: &Module, path: &Path) -> Option<PathBuf> {
+        path.is_file().then(|| path.to_owned())
     }
 }
 

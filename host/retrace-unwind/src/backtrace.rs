@@ -92,7 +92,7 @@ pub fn backtrace(
     let view = Memory::new(&memory, &facts.modules, &images, endian, machine.word_bytes);
     let walker = Walker::new(machine, view, &facts.modules, &images, limits);
     let x87 = matches!(facts.architecture, Architecture::X86_64 | Architecture::I686);
-    let process = Process::new(walker, &images, &opened, x87);
+    let process = Process::new(walker, &images, finder, &opened, x87);
 
     let mut result = NativeBacktrace { remarks, ..NativeBacktrace::default() };
     result.truncated = facts.threads.len() > limits.max_threads;
@@ -213,7 +213,8 @@ fn scan_gap(pc: u64) -> Gap {
     Gap {
         reason: GapReason::StackIncomplete,
         subject: format!("{pc:#x}"),
-        message: "this frame is a guess: no call frame information covers the one below it".to_owned(),
+        message: "this frame is a guess: no call frame information covers the one below it, or that one is a guess"
+            .to_owned(),
         action: "mirror the package of the module of the frame below".to_owned(),
     }
 }

@@ -5,13 +5,13 @@
 
 mod elf;
 
-use std::{io::Write as _, path::PathBuf, sync::OnceLock};
+use std::{collections::HashMap, io::Write as _, path::PathBuf, sync::OnceLock};
 
 use flate2::CrcWriter;
-use gimli::{Dwarf, EndianSlice, RunTimeEndian, SectionId};
+use gimli::{Dwarf, DwarfPackage, DwoId, EndianSlice, RunTimeEndian, SectionId};
 use retrace_types::BuildId;
 
-use crate::{Limits, ModuleFiles};
+use crate::{Limits, ModuleFiles, values::units::Skeleton};
 pub(crate) use elf::Symbol;
 use elf::{Bytes, Elf};
 
@@ -24,6 +24,9 @@ pub(crate) struct Image {
     debug: Option<Elf>,
     supplementary: Option<Elf>,
     mini: OnceLock<Option<Elf>>,
+    package: Option<Elf>,
+    /// Files of split units, by what they have in common with their skeletons.
+    splits: OnceLock<HashMap<DwoId, OnceLock<Option<Elf>>>>,
     limits: Limits,
 }
 
@@ -59,6 +62,8 @@ impl Image {
         let wanted = image.dwarf_file().and_then(|file| file.alt_link()).map(|(_, id)| id.clone());
         image.supplementary =
             open(files.supplementary.as_ref(), limits, &mut refused, |elf| expect(wanted.as_ref(), elf.build_id()));
+        // Of what a package holds, each unit is taken by the id that its skeleton names.
+        image.package = open(files.package.as_ref(), limits, &mut refused, |_| Ok(()));
         (image, refused)
     }
 
@@ -105,6 +110,32 @@ impl Image {
         if let Some(supplementary) = &self.supplementary {
             dwarf.set_sup(Dwarf::load(|id| load(supplementary, id)).ok()?);
         }
+        Some(dwarf)
+    }
+
+    /// The debug information that a skeleton refers to: out of the package, else of a file of its own.
+    pub(crate) fn split_dwarf<'i>(
+        &'i self,
+        skeleton: &Skeleton<'_, 'i>,
+        find: impl Fn(&std::path::Path) -> Option<PathBuf>,
+    ) -> Option<Dwarf<Reader<'i>>> {
+        let load = |file: &'i Elf, id: SectionId| -> Result<Reader<'i>, gimli::Error> {
+            Ok(file.reader(id.dwo_name().unwrap_or_default()))
+        };
+        if let Some(package) = &self.package {
+            let packed = DwarfPackage::load(|id| load(package, id), EndianSlice::new(&[], package.endian())).ok();
+            if let Some(dwarf) = packed.and_then(|packed| packed.find_cu(skeleton.id, skeleton.parent).ok()?) {
+                return Some(dwarf);
+            }
+        }
+        let splits = self.splits.get_or_init(|| skeleton.all.iter().map(|id| (*id, OnceLock::new())).collect());
+        let opened = splits.get(&skeleton.id)?.get_or_init(|| {
+            let path = find(skeleton.path.as_deref()?)?;
+            Elf::open(&path, &self.limits).ok()
+        });
+        let file = opened.as_ref()?;
+        let mut dwarf = Dwarf::load(|id| load(file, id)).ok()?;
+        dwarf.make_dwo(skeleton.parent);
         Some(dwarf)
     }
 

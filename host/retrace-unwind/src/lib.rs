@@ -36,12 +36,20 @@ pub struct ModuleFiles {
     pub debug: Option<PathBuf>,
     /// The supplementary file (dwz, DWARF 5 section 7.3.6) that the debug information refers to.
     pub supplementary: Option<PathBuf>,
+    /// The package (`.dwp`, DWARF 5 section 7.3.5) of the split units that the debug information refers to.
+    pub package: Option<PathBuf>,
 }
 
 /// Where files come from: by build-id, never by name alone. What it gives is checked again.
 pub trait Finder: Sync {
     /// What there is for a module.
     fn files(&self, module: &Module) -> ModuleFiles;
+
+    /// The file (`.dwo`, DWARF 5 section 7.3.2) of a split unit of a module that no package holds. `path` is where the
+    /// compiler wrote it, and as hostile as the debug information that says so.
+    fn split(&self, _module: &Module, _path: &std::path::Path) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// The build-id of a file; none if it has none or is no ELF file. A part of it is read.

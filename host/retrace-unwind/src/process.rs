@@ -10,10 +10,11 @@ use gimli::{Dwarf, Register};
 use retrace_coredump::WideRegisters;
 
 use crate::{
+    Finder,
     demangle::{Style, demangle},
     image::{Image, Reader},
     symbols::{Level, Symbols},
-    values::{Caller, FrameContext, Function, SymbolAt, Unreadable},
+    values::{Caller, FrameContext, Function, SymbolAt, Unreadable, units::Skeleton},
     walk::{PhysicalFrame, Walker},
 };
 
@@ -27,6 +28,7 @@ type Levels = Rc<Vec<Level>>;
 pub(crate) struct Process<'i> {
     pub(crate) walker: Walker<'i>,
     images: &'i [Image],
+    finder: &'i dyn Finder,
     opened: &'i [Opened<'i>],
     symbols: Vec<OnceCell<Option<Symbols<'i>>>>,
     /// By module and address.
@@ -42,12 +44,14 @@ impl<'i> Process<'i> {
     pub(crate) fn new(
         walker: Walker<'i>,
         images: &'i [Image],
+        finder: &'i dyn Finder,
         opened: &'i [Opened<'i>],
         has_x87_long_double: bool,
     ) -> Self {
         Self {
             walker,
             images,
+            finder,
             opened,
             symbols: images.iter().map(|_| OnceCell::new()).collect(),
             levels: RefCell::default(),
@@ -65,7 +69,13 @@ impl<'i> Process<'i> {
     pub(crate) fn symbols(&self, index: usize) -> Option<&Symbols<'i>> {
         let opened = self.opened.get(index)?;
         let image = self.images.get(index)?;
-        let open = || opened.get_or_init(|| image.dwarf()).as_ref().map(Symbols::new);
+        let (finder, module) = (self.finder, self.walker.modules.get(index)?);
+        let open = || {
+            let dwarf = opened.get_or_init(|| image.dwarf()).as_ref()?;
+            let split =
+                move |skeleton: &Skeleton<'_, 'i>| image.split_dwarf(skeleton, |path| finder.split(module, path));
+            Some(Symbols::new(dwarf, Box::new(split)))
+        };
         self.symbols.get(index)?.get_or_init(open).as_ref()
     }
 

@@ -17,6 +17,7 @@ use crate::{
     values::{
         Function, Units,
         dies::{Attribute, Budget, Die, Entry},
+        units::OpenSplit,
     },
 };
 
@@ -55,10 +56,10 @@ pub(crate) struct Level {
 }
 
 impl<'i> Symbols<'i> {
-    pub(crate) fn new(dwarf: &'i Dwarf<Reader<'i>>) -> Self {
+    pub(crate) fn new(dwarf: &'i Dwarf<Reader<'i>>, open_split: OpenSplit<'i>) -> Self {
         Self {
             dwarf,
-            units: Units::new(dwarf),
+            units: Units::with_splits(dwarf, open_split),
             unit_ranges: UnitRanges::default(),
             functions: RefCell::default(),
             lines: RefCell::default(),
@@ -74,7 +75,9 @@ impl<'i> Symbols<'i> {
         let location = lines.find(address);
         let mut levels = Vec::new();
         let functions = self.functions(offset);
-        if let Some(start) = functions.find(address) {
+        if let Some(start) = functions.find(address)
+            && let Some(unit) = self.units.whole_at(offset)
+        {
             let die = Die::new(Function { units: &self.units, unit, offset: start });
             self.chain(die, address, offset, &budget, &mut levels);
         }
@@ -104,25 +107,28 @@ impl<'i> Symbols<'i> {
     pub(crate) fn start(&self, entity: Entity) -> Option<u64> {
         let function = self.function(entity)?;
         let die = Die::new(function);
+        let dwarf = die.file().dwarf();
         let entry = die.entry(&Budget::new(MAX_WORK))?;
         let names = [gimli::DW_AT_entry_pc, gimli::DW_AT_low_pc];
         let given = names.iter().find_map(|name| entry.attr_value(*name));
-        match given.and_then(|value| self.dwarf.attr_address(function.unit, value).ok().flatten()) {
+        match given.and_then(|value| dwarf.attr_address(function.unit, value).ok().flatten()) {
             Some(address) => Some(address),
-            None => Some(self.dwarf.die_ranges(function.unit, &entry).ok()?.next().ok()??.begin),
+            None => Some(dwarf.die_ranges(function.unit, &entry).ok()?.next().ok()??.begin),
         }
     }
 
     /// The function that [`Symbols::at`] found, for those who read its variables.
     pub(crate) fn function(&self, entity: Entity) -> Option<Function<'_, 'i>> {
-        let unit = self.units.starting_at(entity.unit)?;
+        let unit = self.units.whole_at(entity.unit)?;
         Some(Function { units: &self.units, unit, offset: entity.offset })
     }
 
     fn functions(&self, unit: DebugInfoOffset) -> Rc<FunctionRanges> {
         let mut known = self.functions.borrow_mut();
-        let read =
-            || self.units.starting_at(unit).map(|unit| FunctionRanges::read(self.dwarf, unit)).unwrap_or_default();
+        let read = || {
+            let unit = self.units.whole_at(unit);
+            unit.map(|unit| FunctionRanges::read(self.units.file_of(unit).dwarf(), unit)).unwrap_or_default()
+        };
         Rc::clone(known.entry(unit.0).or_insert_with(|| Rc::new(read())))
     }
 

@@ -39,6 +39,8 @@ impl Unpacked {
                 binary: module.executable.clone(),
                 debug: module.debuginfo.clone(),
                 supplementary: module.supplementary.clone(),
+                // Distributions ship debug information unsplit.
+                package: None,
             };
             (module.build_id.clone(), files)
         });

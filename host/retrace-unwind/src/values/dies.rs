@@ -55,13 +55,18 @@ pub(crate) struct Die<'a, 'i> {
 /// What makes two places the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DieId {
-    supplementary: bool,
+    file: usize,
     section: UnitSectionOffset,
 }
 
 impl<'a, 'i> Die<'a, 'i> {
     pub(crate) fn new(function: Function<'a, 'i>) -> Self {
-        Self { units: function.units, file: function.units.main(), unit: function.unit, offset: function.offset }
+        Self {
+            units: function.units,
+            file: function.units.file_of(function.unit),
+            unit: function.unit,
+            offset: function.offset,
+        }
     }
 
     /// Another entry of the same unit.
@@ -93,8 +98,8 @@ impl<'a, 'i> Die<'a, 'i> {
     }
 
     pub(crate) fn id(self) -> DieId {
-        let supplementary = self.units.supplementary().is_some_and(|file| std::ptr::eq(file, self.file));
-        DieId { supplementary, section: self.offset.to_unit_section_offset(&self.unit.header) }
+        let file = std::ptr::from_ref(self.file).addr();
+        DieId { file, section: self.offset.to_unit_section_offset(&self.unit.header) }
     }
 
     pub(crate) fn entry(self, budget: &Budget) -> Option<Entry<'i>> {

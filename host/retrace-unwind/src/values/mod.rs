@@ -16,7 +16,7 @@ mod print;
 mod scope;
 mod tail_calls;
 mod types;
-mod units;
+pub(crate) mod units;
 mod value;
 mod variables;
 

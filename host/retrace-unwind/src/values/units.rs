@@ -1,8 +1,9 @@
-//! The units of a debug file and of its supplementary file (dwz), parsed when something refers to them.
+//! The units of a debug file, of its supplementary file (dwz) and of its split files, parsed when something refers to
+//! them.
 
-use std::{collections::HashMap, sync::OnceLock};
+use std::{collections::HashMap, ops::Deref, path::PathBuf, sync::OnceLock};
 
-use gimli::{DebugInfoOffset, Dwarf, Unit, UnitHeader, UnitOffset, UnitSectionOffset, UnitType};
+use gimli::{DebugInfoOffset, Dwarf, DwoId, Section as _, Unit, UnitHeader, UnitOffset, UnitSectionOffset, UnitType};
 
 use super::Reader;
 
@@ -15,11 +16,54 @@ const MAX_SCOPE_ENTRIES: usize = 1 << 23;
 pub struct Units<'i> {
     main: File<'i>,
     supplementary: Option<File<'i>>,
+    /// Of each skeleton the file with the rest of its unit, by what they have in common.
+    splits: OnceLock<HashMap<DwoId, OnceLock<Option<File<'i>>>>>,
+    open_split: Option<OpenSplit<'i>>,
+}
+
+/// Opens the debug information that a skeleton refers to.
+pub(crate) type OpenSplit<'i> = Box<dyn Fn(&Skeleton<'_, 'i>) -> Option<Dwarf<Reader<'i>>> + Send + Sync + 'i>;
+
+/// A unit whose entries are in another file (DWARF 5 section 3.1.2, and GNU's extension of DWARF 4 before it).
+pub(crate) struct Skeleton<'a, 'i> {
+    pub(crate) id: DwoId,
+    /// Where the compiler wrote the other file.
+    pub(crate) path: Option<PathBuf>,
+    /// The debug information that the skeleton is of.
+    pub(crate) parent: &'a Dwarf<Reader<'i>>,
+    /// Of all skeletons of the file.
+    pub(crate) all: Vec<DwoId>,
+}
+
+/// Debug information that is another's or one's own.
+enum Held<'i> {
+    Borrowed(&'i Dwarf<Reader<'i>>),
+    Owned(Box<Dwarf<Reader<'i>>>),
+}
+
+impl<'i> Deref for Held<'i> {
+    type Target = Dwarf<Reader<'i>>;
+
+    fn deref(&self) -> &Dwarf<Reader<'i>> {
+        match self {
+            Self::Borrowed(dwarf) => dwarf,
+            Self::Owned(dwarf) => dwarf,
+        }
+    }
+}
+
+/// What a split unit takes from its skeleton.
+struct Relocated {
+    low_pc: u64,
+    addr_base: gimli::DebugAddrBase,
+    rnglists_base: gimli::DebugRngListsBase,
 }
 
 /// One section `.debug_info` with its neighbours.
 pub(crate) struct File<'i> {
-    dwarf: &'i Dwarf<Reader<'i>>,
+    dwarf: Held<'i>,
+    /// Of a split file.
+    relocated: Option<Relocated>,
     units: OnceLock<Vec<Slot<'i>>>,
     /// Units of `.debug_types` (DWARF 4).
     type_units: OnceLock<Vec<Slot<'i>>>,
@@ -50,7 +94,14 @@ impl<'i> Units<'i> {
     /// Of this debug information, with the supplementary file that is attached to it.
     #[must_use]
     pub fn new(dwarf: &'i Dwarf<Reader<'i>>) -> Self {
-        Self { main: File::new(dwarf), supplementary: dwarf.sup().map(File::new) }
+        let supplementary = dwarf.sup().map(|dwarf| File::new(Held::Borrowed(dwarf), None));
+        let main = File::new(Held::Borrowed(dwarf), None);
+        Self { main, supplementary, splits: OnceLock::new(), open_split: None }
+    }
+
+    /// The same, with what opens its split files.
+    pub(crate) fn with_splits(dwarf: &'i Dwarf<Reader<'i>>, open_split: OpenSplit<'i>) -> Self {
+        Self { open_split: Some(open_split), ..Self::new(dwarf) }
     }
 
     /// The unit that holds this offset of `.debug_info`, and the offset in it. None if there is none.
@@ -66,14 +117,39 @@ impl<'i> Units<'i> {
         self.main.unit(units.get(index)?)
     }
 
-    /// The debug information that these are the units of.
-    #[must_use]
-    pub fn dwarf(&self) -> &'i Dwarf<Reader<'i>> {
-        self.main.dwarf
+    /// The same, with its entries: of a skeleton the split unit, where its file is found.
+    pub(crate) fn whole_at(&self, start: DebugInfoOffset) -> Option<&Unit<Reader<'i>>> {
+        let unit = self.starting_at(start)?;
+        Some(self.split_of(unit).unwrap_or(unit))
     }
 
-    pub(crate) fn main(&self) -> &File<'i> {
-        &self.main
+    fn split_of(&self, skeleton: &Unit<Reader<'i>>) -> Option<&Unit<Reader<'i>>> {
+        let (id, open) = (skeleton.dwo_id?, self.open_split.as_ref()?);
+        let splits = self.splits.get_or_init(|| {
+            let ids = self.main.units().iter().filter_map(|slot| self.main.skeleton(slot));
+            ids.map(|id| (id, OnceLock::new())).collect()
+        });
+        let file = splits.get(&id)?.get_or_init(|| {
+            let all = splits.keys().copied().collect();
+            let path = split_path(&self.main.dwarf, skeleton);
+            let dwarf = open(&Skeleton { id, path, parent: &self.main.dwarf, all })?;
+            let Unit { low_pc, addr_base, rnglists_base, .. } = *skeleton;
+            Some(File::new(Held::Owned(Box::new(dwarf)), Some(Relocated { low_pc, addr_base, rnglists_base })))
+        });
+        let file = file.as_ref()?;
+        file.units().iter().filter_map(|slot| file.unit(slot)).find(|unit| unit.dwo_id == Some(id))
+    }
+
+    /// The file that a unit is of.
+    pub(crate) fn file_of(&self, unit: &Unit<Reader<'i>>) -> &File<'i> {
+        let split = unit.dwo_id.and_then(|id| self.splits.get()?.get(&id)?.get()?.as_ref());
+        split.unwrap_or(&self.main)
+    }
+
+    /// The debug information that these are the units of.
+    #[must_use]
+    pub fn dwarf(&self) -> &Dwarf<Reader<'i>> {
+        &self.main.dwarf
     }
 
     pub(crate) fn supplementary(&self) -> Option<&File<'i>> {
@@ -82,9 +158,10 @@ impl<'i> Units<'i> {
 }
 
 impl<'i> File<'i> {
-    fn new(dwarf: &'i Dwarf<Reader<'i>>) -> Self {
+    fn new(dwarf: Held<'i>, relocated: Option<Relocated>) -> Self {
         Self {
             dwarf,
+            relocated,
             units: OnceLock::new(),
             type_units: OnceLock::new(),
             signatures: OnceLock::new(),
@@ -92,8 +169,20 @@ impl<'i> File<'i> {
         }
     }
 
-    pub(crate) fn dwarf(&self) -> &'i Dwarf<Reader<'i>> {
-        self.dwarf
+    pub(crate) fn dwarf(&self) -> &Dwarf<Reader<'i>> {
+        &self.dwarf
+    }
+
+    /// What a unit has in common with the file that it is the skeleton of.
+    fn skeleton(&self, slot: &Slot<'i>) -> Option<DwoId> {
+        match slot.header.type_() {
+            UnitType::Skeleton(id) => Some(id),
+            // GNU's extension of DWARF 4 has no other kind of unit for it; its addresses are in a section of its own.
+            UnitType::Compilation if slot.header.version() == 4 && !self.dwarf.debug_addr.reader().is_empty() => {
+                self.unit(slot)?.dwo_id
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn at(&self, offset: DebugInfoOffset) -> Option<(&Unit<Reader<'i>>, UnitOffset)> {
@@ -152,8 +241,26 @@ impl<'i> File<'i> {
     }
 
     fn unit<'a>(&self, slot: &'a Slot<'i>) -> Option<&'a Unit<Reader<'i>>> {
-        slot.unit.get_or_init(|| self.dwarf.unit(slot.header).ok()).as_ref()
+        let read = || {
+            let mut unit = self.dwarf.unit(slot.header).ok()?;
+            if let Some(relocated) = &self.relocated {
+                unit.low_pc = relocated.low_pc;
+                unit.addr_base = relocated.addr_base;
+                if unit.header.version() < 5 {
+                    unit.rnglists_base = relocated.rnglists_base;
+                }
+            }
+            Some(unit)
+        };
+        slot.unit.get_or_init(read).as_ref()
     }
+}
+
+/// Where the compiler wrote the file of a split unit.
+fn split_path<'i>(dwarf: &Dwarf<Reader<'i>>, skeleton: &Unit<Reader<'i>>) -> Option<PathBuf> {
+    let name = dwarf.attr_string(skeleton, skeleton.dwo_name().ok()??).ok()?.to_string_lossy();
+    let folder = skeleton.comp_dir.map(|folder| PathBuf::from(&*folder.to_string_lossy()));
+    Some(folder.unwrap_or_default().join(&*name))
 }
 
 impl<'i> Slot<'i> {

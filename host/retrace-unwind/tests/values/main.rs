@@ -13,6 +13,7 @@
 mod compare;
 mod damaged;
 mod process;
+mod split;
 mod tools;
 
 use compare::{Figures, compare};

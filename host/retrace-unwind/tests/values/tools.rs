@@ -31,7 +31,7 @@ fn here() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "compilers and gdb on programs of this test")]
-fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("LC_ALL", "C.UTF-8").env_remove("DEBUGINFOD_URLS");
     command.output().unwrap()
